@@ -1,0 +1,65 @@
+"""Make text of servers and of the DNS fit to be seen: what could move a cursor, hide, or turn letters round is shown.
+
+Nothing of such text may reach a person by another way. A format with a syntax of its own (XML, HTML, Prometheus)
+encodes after this step, never instead of it. The module imports nothing heavy, since `explain` starts with it.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+_INVISIBLE = frozenset(
+    [
+        0x034F,  # combining grapheme joiner
+        *range(0x115F, 0x1161),  # Hangul fillers
+        *range(0x17B4, 0x17B6),
+        *range(0x180B, 0x1810),
+        0x2800,  # blank Braille pattern
+        0x3164,
+        *range(0xFE00, 0xFE10),  # variation selectors
+        0xFFA0,
+        *range(0xE0100, 0xE01F0),
+    ]
+)
+"""Code points that show nothing although their category says letter, mark or symbol (Default_Ignorable_Code_Point)."""
+
+_HARMLESS = frozenset(["Zs"])
+"""Categories that `str.isprintable` refuses without need: the blanks, of which CJK text has a wide one."""
+
+
+_NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_BYTE_NAMES = {
+    point: _NAMED.get(chr(point), "\\\\" if point == 0x5C else f"\\x{point:02x}")
+    for point in range(0x100)
+    if not 0x20 <= point < 0x7F or point == 0x5C
+}
+
+
+def escape(text: str) -> str:
+    """Show what cannot be printed as ``\\x1b``, ``\\u202e`` or ``\\U000e0001``; keep printable text of any script.
+
+    Shown that way are control characters (C0 with TAB and line ends, DEL, C1), format characters (bidi controls,
+    zero-width characters, BOM), line and paragraph separators, lone surrogates, private and unassigned code points,
+    and letters and marks that have no shape. The result has one line; a backslash stays as it is.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(character if _is_visible(character) else _escaped(character) for character in text)
+
+
+def show_bytes(raw: bytes) -> str:
+    """Show bytes without loss: printable ASCII, backslashes doubled, else ``\\r``, ``\\n``, ``\\t``, ``\\xNN``."""
+    return raw.decode("latin-1").translate(_BYTE_NAMES)
+
+
+def _is_visible(character: str) -> bool:
+    if ord(character) in _INVISIBLE:
+        return False
+    return character.isprintable() or unicodedata.category(character) in _HARMLESS
+
+
+def _escaped(character: str) -> str:
+    point = ord(character)
+    if point < 0x100:
+        return _NAMED.get(character, f"\\x{point:02x}")
+    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"

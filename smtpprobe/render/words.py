@@ -1,0 +1,145 @@
+"""The words of findings, replies and labels in one language: where ids become phrases.
+
+Each parameter that is put into a phrase passes `escape`, since it may come from a server. An id without words, as a
+check of somebody else's may bring, stands for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from smtpprobe import texts
+from smtpprobe.reference.model import Actor, Explanation, Retry
+from smtpprobe.render.escaping import escape
+from smtpprobe.report import Finding, Param
+
+
+class FindingWords(msgspec.Struct, frozen=True, kw_only=True):
+    """What a finding says."""
+
+    title: str
+    meaning: str = ""
+    """Empty where no words are shipped for the id."""
+    fix: str = ""
+    """One step a line; empty where nothing is to be done."""
+
+
+class ExplanationWords(msgspec.Struct, frozen=True, kw_only=True):
+    """What an explanation says; a text is empty where the reference has none."""
+
+    name: str = ""
+    """Of the code, in a few words."""
+    meaning: str = ""
+    when: str = ""
+    fix: str = ""
+    enhanced_name: str = ""
+    enhanced_meaning: str = ""
+    diagnosis: str = ""
+    """The cause, in a few words."""
+    diagnosis_meaning: str = ""
+    sender_steps: str = ""
+    """What the sending side can do, one step a line."""
+    receiver_steps: str = ""
+    actor: str = ""
+    retry: str = ""
+    confidence: str = ""
+    contradictions: tuple[str, ...] = ()
+
+
+class _Parameters(dict[str, str]):
+    """Parameters of a phrase; one that is missing shows its name rather than ending the whole report."""
+
+    def __missing__(self, key: str) -> str:
+        return f"{{{key}}}"
+
+
+def label(language: str, table: str, field: str, /, **params: Param) -> str:
+    """Read one phrase of ``labels.toml`` and fill it; a field that is not there stands for itself."""
+    entry = texts.entry(language, "labels", table) or {}
+    return fill(entry.get(field, field), params, language)
+
+
+def fill(phrase: str, params: Mapping[str, Param], language: str) -> str:
+    """Put parameters into a phrase, each escaped."""
+    if not params or "{" not in phrase:
+        return phrase
+    return phrase.format_map(_Parameters({name: shown_param(value, language) for name, value in params.items()}))
+
+
+def shown_param(value: Param, language: str) -> str:
+    """Write a parameter as a person reads it: lists with commas, numbers without needless digits."""
+    match value:
+        case bool():
+            return label(language, "answer", "yes" if value else "no")
+        case float():
+            return f"{value:.2f}".rstrip("0").rstrip(".")
+        case tuple():
+            return ", ".join(escape(each) for each in value)
+        case _:
+            return escape(str(value))
+
+
+def finding_words(finding: Finding, language: str) -> FindingWords:
+    """Resolve the words of a finding."""
+    entry = texts.entry(language, "findings", finding.id)
+    if entry is None:
+        values = ", ".join(f"{escape(name)}={shown_param(value, language)}" for name, value in finding.params.items())
+        return FindingWords(title=f"{escape(finding.id)} ({values})" if values else escape(finding.id))
+    return FindingWords(
+        title=fill(entry["title"], finding.params, language),
+        meaning=fill(entry.get("meaning", ""), finding.params, language).strip(),
+        fix=fill(entry.get("fix", ""), finding.params, language).strip(),
+    )
+
+
+def explanation_words(explanation: Explanation, language: str) -> ExplanationWords:
+    """Resolve the words of an explanation."""
+    code = _entry(language, "replies", explanation.code_key)
+    enhanced = _entry(language, "enhanced", explanation.enhanced_key)
+    diagnosis = _entry(language, "diagnoses", explanation.diagnosis)
+    return ExplanationWords(
+        name=code.get("name", "").strip(),
+        meaning=code.get("meaning", "").strip(),
+        when=code.get("when", "").strip(),
+        fix=code.get("fix", "").strip(),
+        enhanced_name=enhanced.get("name", "").strip(),
+        enhanced_meaning=enhanced.get("meaning", "").strip(),
+        diagnosis=diagnosis.get("title", "").strip(),
+        diagnosis_meaning=diagnosis.get("meaning", "").strip(),
+        sender_steps=diagnosis.get("sender", "").strip(),
+        receiver_steps=diagnosis.get("receiver", "").strip(),
+        actor="" if explanation.actor is Actor.NONE else label(language, "actor", explanation.actor),
+        retry=retry_words(explanation, language),
+        confidence=label(language, "confidence", explanation.confidence),
+        contradictions=tuple(
+            _entry(language, "contradictions", key).get("meaning", key).strip() for key in explanation.contradictions
+        ),
+    )
+
+
+def retry_words(explanation: Explanation, language: str) -> str:
+    """Say whether and when to try again; empty where nothing failed."""
+    if explanation.retry is Retry.NOT_APPLICABLE:
+        return ""
+    if explanation.retry is Retry.YES and explanation.retry_after_s:
+        return label(language, "retry", "after", duration=duration(explanation.retry_after_s, language))
+    return label(language, "retry", explanation.retry)
+
+
+def duration(seconds: float, language: str) -> str:
+    """Write a duration with one unit and at most two meaningful digits: ``84 ms``, ``1.4 s``, ``5 min``, ``2 h``."""
+    if seconds < 0.9995:
+        return label(language, "unit", "milliseconds", value=round(seconds * 1000))
+    if seconds < 9.95:
+        return label(language, "unit", "seconds", value=f"{seconds:.1f}")
+    if seconds < 120:
+        return label(language, "unit", "seconds", value=round(seconds))
+    if seconds < 7200:
+        return label(language, "unit", "minutes", value=round(seconds / 60))
+    return label(language, "unit", "hours", value=round(seconds / 3600))
+
+
+def _entry(language: str, room: str, key: str | None) -> Mapping[str, str]:
+    return (texts.entry(language, room, key) if key is not None else None) or {}

@@ -1,0 +1,104 @@
+"""Judgements: findings about evidence, and the report that holds both. Values only; the judging is in `checks`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, Literal
+
+import msgspec
+
+from smtpprobe.evidence import Evidence, Fact, Phase, Reply, Role
+from smtpprobe.reference.model import Confidence, Explanation
+
+REPORT_SCHEMA: Final = "smtpprobe/report/1"
+
+Param = str | int | float | bool | tuple[str, ...]
+"""A value that a finding's words may name. Text in it may come from a server and is escaped by the renderer."""
+
+
+class Severity(StrEnum):
+    """How much a finding matters. `INCONCLUSIVE` stands beside the scale: not known, so neither pass nor fail."""
+
+    OK = "ok"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    INCONCLUSIVE = "inconclusive"
+
+
+SCALE: Final = (Severity.OK, Severity.INFO, Severity.WARNING, Severity.ERROR)
+"""The ordered severities, mildest first."""
+
+
+def is_at_least(severity: Severity, threshold: Severity) -> bool:
+    """Tell whether a severity reaches a threshold of `SCALE`; `INCONCLUSIVE` never does."""
+    return severity in SCALE and SCALE.index(severity) >= SCALE.index(threshold)
+
+
+class Where(Fact, frozen=True, kw_only=True):
+    """What a finding is about, from the domain down to one step; None where it is about something wider."""
+
+    domain: str | None = None
+    host: str | None = None
+    address: str | None = None
+    port: int | None = None
+    role: Role | None = None
+    phase: Phase | None = None
+
+    @property
+    def endpoint(self) -> str | None:
+        """``ADDR:PORT`` or ``[ADDR]:PORT``; None where the finding is about something wider than an endpoint."""
+        if self.address is None or self.port is None:
+            return None
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+class Finding(Fact, frozen=True, kw_only=True):
+    """One judgement. Its words are the entry `id` of the ``findings`` texts, filled with `params`."""
+
+    id: str
+    """Kebab-case, names the problem, stable: part of the interface."""
+    severity: Severity
+    confidence: Confidence = Confidence.CERTAIN
+    where: Where = Where()
+    params: dict[str, Param] = msgspec.field(default_factory=dict)
+    reply: Reply | None = None
+    """The reply that it rests on, if it rests on one."""
+    explanation: Explanation | None = None
+    """What that reply means where it stands."""
+
+
+class Annotation(Fact, frozen=True, kw_only=True):
+    """The explanation of one reply of the evidence."""
+
+    conversation: int
+    """Index into `Evidence.conversations`."""
+    exchange: int
+    """Index into that conversation's exchanges."""
+    explanation: Explanation
+
+
+class Report(Fact, frozen=True, kw_only=True):
+    """Evidence and what it means."""
+
+    schema: Literal["smtpprobe/report/1"] = REPORT_SCHEMA
+    evidence: Evidence
+    findings: tuple[Finding, ...]
+    """In report order: by check, then by endpoint."""
+    annotations: tuple[Annotation, ...] = ()
+
+    @property
+    def status(self) -> Severity:
+        """The gravest severity on the scale; `INCONCLUSIVE` where nothing is graver than info and something that
+        matters is not known; never `OK` without a finding that says so."""
+        on_scale = [SCALE.index(finding.severity) for finding in self.findings if finding.severity in SCALE]
+        worst = SCALE[max(on_scale)] if on_scale else Severity.INCONCLUSIVE
+        unknown = any(finding.severity is Severity.INCONCLUSIVE for finding in self.findings)
+        if unknown and worst in (Severity.OK, Severity.INFO):
+            return Severity.INCONCLUSIVE
+        return worst
+
+    @property
+    def ok(self) -> bool:
+        """Nothing is an error and nothing that matters is unknown."""
+        return self.status in (Severity.OK, Severity.INFO, Severity.WARNING)
