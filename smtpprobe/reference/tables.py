@@ -1,0 +1,168 @@
+"""The tables of the code book, read when first asked for.
+
+One explanation needs a few rows out of a thousand, and `explain` must start about as fast as the command line library
+itself. So a file is read as text and split into lines at once, while a row becomes a value only when it is looked up.
+The rows are facts and hold for every language; the words are in `smtpprobe.texts` under the same keys. What a column
+means is told in ``data/README.md``.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+_DATA = Path(__file__).parent / "data"
+
+
+class CodeRow(NamedTuple):
+    """A basic code, or one of the stories that the same number tells in a context."""
+
+    key: str
+    """``421`` or ``421.greeting``."""
+    status: str
+    phases: tuple[str, ...]
+    """Where it is met; ``any`` for everywhere."""
+    select: tuple[str, ...]
+    """The phases that choose this context by themselves."""
+    retry: str
+    actor: str
+    diagnosis: str | None
+    reference: str
+    source: str
+
+    @property
+    def code(self) -> int:
+        """The number."""
+        return int(self.key[:3])
+
+
+class EnhancedRow(NamedTuple):
+    """An enhanced status code (RFC 3463), without its class digit."""
+
+    key: str
+    """``x.7.1``, ``x.7.x`` for the subject, ``4.x.x`` for the class, ``x.7.606-649`` for a range."""
+    kind: str
+    """``class``, ``subject``, ``code``, ``draft`` or ``vendor``."""
+    basic_codes: str
+    retry: str
+    """``class`` where the first digit decides."""
+    actor: str
+    temporary: str | None
+    """The diagnosis of 4.y.z where the text tells nothing."""
+    permanent: str | None
+    reference: str
+    source: str
+
+
+class DiagnosisRow(NamedTuple):
+    """A cause, with who mends it and whether waiting helps."""
+
+    id: str
+    category: str
+    """The kind of reason, as ``rate_limited``."""
+    actor: str
+    retry: str
+    retry_after_s: int | None
+
+
+class KeywordRow(NamedTuple):
+    """A word that a server offers in its EHLO reply."""
+
+    keyword: str
+    status: str
+    parameters: str
+    verbs: tuple[str, ...]
+    adds: str
+    reference: str
+    source: str
+
+
+def _lines(name: str) -> list[str]:
+    """The rows of a table, unsplit, without the header."""
+    return (_DATA / f"{name}.tsv").read_text(encoding="utf-8").splitlines()[1:]
+
+
+def _list(cell: str, separator: str = ",") -> tuple[str, ...]:
+    return () if cell == "-" else tuple(part.strip() for part in cell.split(separator))
+
+
+def _or_none(cell: str) -> str | None:
+    return None if cell == "-" else cell
+
+
+@cache
+def codes() -> dict[str, CodeRow]:
+    """All basic codes by key, in numeric order, a number's contexts after its general row."""
+    rows = {}
+    for line in _lines("codes"):
+        key, status, phases, select, retry, actor, diagnosis, reference, source = line.split("\t")
+        rows[key] = CodeRow(
+            key, status, _list(phases), _list(select), retry, actor, _or_none(diagnosis), reference, source
+        )
+    return rows
+
+
+@cache
+def contexts(code: int) -> tuple[CodeRow, ...]:
+    """The rows of one number: the general one first, then its contexts; empty for an unknown number."""
+    number = str(code)
+    return tuple(row for key, row in codes().items() if key[:3] == number)
+
+
+@cache
+def enhanced_codes() -> dict[str, EnhancedRow]:
+    """All enhanced codes by key: classes, subjects, registered codes, vendors' ranges."""
+    rows = {}
+    for line in _lines("enhanced"):
+        key, kind, basic, retry, actor, temporary, permanent, reference, source = line.split("\t")
+        rows[key] = EnhancedRow(
+            key, kind, basic, retry, actor, _or_none(temporary), _or_none(permanent), reference, source
+        )
+    return rows
+
+
+@cache
+def enhanced_row(code: str) -> EnhancedRow | None:
+    """Find the row of a code as sent (``4.7.650``): itself, a range that holds it, its subject, its class.
+
+    None where not even the class is known.
+    """
+    rows = enhanced_codes()
+    class_, subject, detail = code.split(".")
+    if row := rows.get(f"x.{subject}.{detail}"):
+        return row
+    return _range_row(subject, int(detail)) or rows.get(f"x.{subject}.x") or rows.get(f"{class_}.x.x")
+
+
+def _range_row(subject: str, detail: int) -> EnhancedRow | None:
+    """The narrowest vendor range that holds a detail."""
+    found: tuple[int, EnhancedRow] | None = None
+    for key, row in enhanced_codes().items():
+        first, dash, last = key.rpartition(".")[2].partition("-")
+        if not dash or key.split(".")[1] != subject or not int(first) <= detail <= int(last):
+            continue
+        size = int(last) - int(first)
+        if found is None or size < found[0]:
+            found = size, row
+    return found[1] if found else None
+
+
+@cache
+def diagnoses() -> dict[str, DiagnosisRow]:
+    """All causes by id."""
+    rows = {}
+    for line in _lines("diagnoses"):
+        id_, category, actor, retry, after = line.split("\t")
+        rows[id_] = DiagnosisRow(id_, category, actor, retry, None if after == "-" else int(after))
+    return rows
+
+
+@cache
+def keywords() -> dict[str, KeywordRow]:
+    """All EHLO keywords by name, in the order of the table."""
+    rows = {}
+    for line in _lines("keywords"):
+        keyword, status, parameters, verbs, adds, reference, source = line.split("\t")
+        rows[keyword] = KeywordRow(keyword, status, parameters, _list(verbs), adds, reference, source)
+    return rows
