@@ -26,6 +26,15 @@ from smtpprobe.errors import EvidenceError
 SCHEMA: Final = "smtpprobe/evidence/1"
 """Name and version of the JSON form; the number changes when a reader must change."""
 
+MAX_POLICY_BYTES: Final = 64 * 1024
+"""An MTA-STS policy is cut after this many bytes (RFC 8461 3.3)."""
+
+MAX_VERSION_CONNECTIONS: Final = 4
+"""Connections to one endpoint for TLS 1.0 to 1.3, one each."""
+
+MAX_SECURITY_CONNECTIONS: Final = 4
+"""Connections to one endpoint for the intrusive probes."""
+
 MAX_REPLY_BYTES = 64 * 1024
 """A reply is cut after this many bytes: RFC 5321 4.5.3.1.5 allows lines of 512 bytes, so this is 128 full lines."""
 
@@ -137,6 +146,16 @@ class Options(Fact, frozen=True, kw_only=True):
     """The longest time for the whole probe of one target."""
     concurrency: int = 64
     """How many connections may be open at once."""
+    policies: bool = True
+    """Look up what a domain publishes about transport security: TLSA, MTA-STS with its policy, TLS-RPT."""
+    trust_ad: bool = False
+    """Take the AD bit of the resolver for true although the path to it is not known to be safe."""
+    tls_versions: bool = False
+    """Try each TLS version, over a connection each (`MAX_VERSION_CONNECTIONS` an endpoint)."""
+    security: bool = False
+    """Make the intrusive probes, which never send DATA (`MAX_SECURITY_CONNECTIONS` an endpoint)."""
+    submission_discovery: bool = False
+    """Look up the SRV records by which mail programs find the submission service (RFC 6186, RFC 8314 5.1)."""
 
 
 # --- the name system ------------------------------------------------------------------------------------------------
@@ -438,7 +457,7 @@ class TlsSession(Fact, frozen=True, kw_only=True, tag="session"):
     cipher: str
     secret_bits: int | None = None
     group: str | None = None
-    """The key-exchange group, where the runtime tells it (Python 3.15)."""
+    """The key-exchange group; None where the runtime does not tell it (the ssl module does from Python 3.15)."""
     chain: tuple[str, ...] = ()
     """The certificates as sent, leaf first, as keys of `Evidence.certificates`."""
     trust: Trust | None = None
@@ -494,6 +513,10 @@ class Conversation(Fact, frozen=True, kw_only=True):
     unsolicited: tuple[Unsolicited, ...] = ()
     is_closed_by_peer: bool = False
     """The peer closed before we did, QUIT answered or not."""
+    versions: tuple[VersionTrial, ...] = ()
+    """Of `Options.tls_versions`."""
+    security: tuple[SecurityTrial, ...] = ()
+    """Of `Options.security`."""
     connections: int = 1
     """How many connections were made to the endpoint in all; a second one has a reason in `notes`."""
     notes: tuple[str, ...] = ()
@@ -519,6 +542,84 @@ class Conversation(Fact, frozen=True, kw_only=True):
         if self.handshake is not None and isinstance(self.handshake.outcome, TlsSession):
             return self.handshake.outcome
         return None
+
+
+class VersionTrial(Fact, frozen=True, kw_only=True):
+    """One TLS version offered alone, over a connection of its own."""
+
+    version: str
+    """``TLSv1``, ``TLSv1.1``, ``TLSv1.2``, ``TLSv1.3``."""
+    outcome: TlsSession | Failure
+    """`FailureKind.TLS_LOCAL`: the local OpenSSL cannot speak it, which tells nothing about the server."""
+    ocsp_response: bytes | None = None
+    """The stapled OCSP response in DER (RFC 6066 8); None where none was stapled."""
+    started_s: float
+    ended_s: float
+
+
+class SecurityTrial(Fact, frozen=True, kw_only=True):
+    """One intrusive probe: what was said to find out, and what came back. Never anything after DATA."""
+
+    name: str
+    """``starttls-injection``, ``starttls-unadvertised``, ``mail-without-tls``, ``vrfy``, ``expn``, ``relay`` ..."""
+    exchanges: tuple[Exchange, ...] = ()
+    failure: Failure | None = None
+    """Why the probe could not be finished."""
+
+
+# --- published policies ---------------------------------------------------------------------------------------------
+
+
+class TlsaLookup(Fact, frozen=True, kw_only=True):
+    """The TLSA question for one host and port (RFC 6698 3)."""
+
+    host: str
+    port: int
+    base: str
+    """The TLSA base domain: the host, or the end of its CNAME chain (RFC 7672 2.2.2)."""
+    lookup: Lookup
+
+
+class PolicyFetch(Fact, frozen=True, kw_only=True):
+    """The MTA-STS policy as its host served it (RFC 8461 3.3)."""
+
+    url: str
+    address: str | None = None
+    status: int | None = None
+    """Of HTTP; None where there was no answer."""
+    location: str | None = None
+    """Where a redirect points, which is not followed (RFC 8461 3.3)."""
+    media_type: str | None = None
+    body: bytes = b""
+    """At most `MAX_POLICY_BYTES`."""
+    is_cut: bool = False
+    """There was more."""
+    chain: tuple[str, ...] = ()
+    """The certificates as sent, leaf first, as keys of `Evidence.certificates`; empty where they are not known."""
+    trust: Trust | None = None
+    """None where no certificate was seen."""
+    lookups: tuple[Lookup, ...] = ()
+    """The A and AAAA questions for the policy host."""
+    failure: Failure | None = None
+    """Why there is no answer: name, connect, TLS (an untrusted certificate is a failure), time."""
+    started_s: float
+    ended_s: float
+
+
+class Policies(Fact, frozen=True, kw_only=True):
+    """What a domain and its hosts publish about transport security."""
+
+    tlsa: tuple[TlsaLookup, ...] = ()
+    mta_sts: Lookup | None = None
+    """TXT at ``_mta-sts.<domain>`` (RFC 8461 3.1); None where it was not asked."""
+    policy: PolicyFetch | None = None
+    """None where no valid record announces a policy."""
+    tls_rpt: Lookup | None = None
+    """TXT at ``_smtp._tls.<domain>`` (RFC 8460 3); None where it was not asked."""
+    services: tuple[Lookup, ...] = ()
+    """SRV of ``_submission._tcp`` and ``_submissions._tcp``."""
+    caa: tuple[Lookup, ...] = ()
+    """CAA of the hosts (RFC 8659)."""
 
 
 # --- certificates ---------------------------------------------------------------------------------------------------
@@ -583,6 +684,7 @@ class Evidence(Fact, frozen=True, kw_only=True):
     endpoints: tuple[Endpoint, ...] = ()
     conversations: tuple[Conversation, ...] = ()
     """In the order of `endpoints`; one is missing only where `is_interrupted`."""
+    policies: Policies = Policies()
     certificates: tuple[Certificate, ...] = ()
     """Each certificate once."""
     is_interrupted: bool = False
