@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -28,6 +29,9 @@ class Severity(StrEnum):
 
 SCALE: Final = (Severity.OK, Severity.INFO, Severity.WARNING, Severity.ERROR)
 """The ordered severities, mildest first."""
+
+GRAVITY: Final = (Severity.ERROR, Severity.WARNING, Severity.INCONCLUSIVE, Severity.INFO, Severity.OK)
+"""Gravest first, as people want to read; what is not known stands behind what is known to be wrong."""
 
 
 def is_at_least(severity: Severity, threshold: Severity) -> bool:
@@ -102,3 +106,31 @@ class Report(Fact, frozen=True, kw_only=True):
     def ok(self) -> bool:
         """Nothing is an error and nothing that matters is unknown."""
         return self.status in (Severity.OK, Severity.INFO, Severity.WARNING)
+
+
+class Outcome(StrEnum):
+    """What a run over several targets comes to; the command line makes its exit status of it."""
+
+    PASSED = "passed"
+    """Nothing reaches the threshold, and nothing that matters is unknown."""
+    INCONCLUSIVE = "inconclusive"
+    """Nothing reaches the threshold, but something that matters could not be found out, or nothing was probed."""
+    FINDINGS = "findings"
+    """Something reaches the threshold."""
+
+
+def outcome(report: Report, threshold: Severity) -> Outcome:
+    """Hold one report against a threshold of `SCALE`."""
+    if any(is_at_least(finding.severity, threshold) for finding in report.findings):
+        return Outcome.FINDINGS
+    if report.status is Severity.INCONCLUSIVE or any(
+        finding.severity is Severity.INCONCLUSIVE for finding in report.findings
+    ):
+        return Outcome.INCONCLUSIVE
+    return Outcome.PASSED
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """The gravest of several outcomes; `INCONCLUSIVE` where there is none, since nothing was probed."""
+    order = (Outcome.PASSED, Outcome.INCONCLUSIVE, Outcome.FINDINGS)
+    return max(outcomes, key=order.index, default=Outcome.INCONCLUSIVE)

@@ -52,6 +52,17 @@ def show_bytes(raw: bytes) -> str:
     return raw.decode("latin-1").translate(_BYTE_NAMES)
 
 
+def show_lines(raw: bytes) -> tuple[str, ...]:
+    """Show what a server sent line by line as a person reads it: UTF-8 where it is, line ends left out.
+
+    Nothing else is left out, so a lone CR is seen; what comes after the last LF is a line too.
+    """
+    *lines, rest = raw.split(b"\n")
+    if rest:
+        lines.append(rest)
+    return tuple(escape(line.removesuffix(b"\r").decode("utf-8", "backslashreplace")) for line in lines)
+
+
 def _is_visible(character: str) -> bool:
     if ord(character) in _INVISIBLE:
         return False
