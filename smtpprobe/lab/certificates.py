@@ -139,7 +139,7 @@ def make_identity(kind: CertificateKind, host: str) -> Identity:
     leaf = builder.issuer_name(issuer.intermediate.subject).sign(issuer.key, hashes.SHA256())
     match kind:
         case CertificateKind.SHA1:
-            leaf = _sign_with_sha1(leaf, issuer.key)
+            leaf = sign_with_sha1(leaf, issuer.key)
         case CertificateKind.MISSING_INTERMEDIATE:
             return Identity(key, (leaf,))
         case CertificateKind.UNKNOWN_ISSUER:
@@ -217,7 +217,7 @@ ECDSA_SHA1 = bytes.fromhex("300906072a8648ce3d0401")
 """The AlgorithmIdentifiers of RFC 5758 3.2 and RFC 3279 2.2.3, in DER."""
 
 
-def _sign_with_sha1(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+def sign_with_sha1(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     """Sign anew over SHA-1 what was signed over SHA-256; cryptography's own builder rightly refuses to."""
     body = certificate.tbs_certificate_bytes
     content = body[2 + (body[1] & 0x7F if body[1] & 0x80 else 0) :]
