@@ -96,7 +96,7 @@ def describe_terminal(stream: IO[str], environ: Mapping[str, str] = os.environ) 
 
 def _can_encode(stream: IO[str]) -> bool:
     try:
-        "".join(sign for sign, _ in _SIGNS.values()).encode(stream.encoding or "ascii")
+        "".join(sign for sign, _ in _SIGNS.values()).encode(getattr(stream, "encoding", None) or "ascii")
     except (UnicodeEncodeError, LookupError):
         return False
     return True
@@ -169,28 +169,41 @@ def _wrap_paragraph(text: str, cells: int, first: str, rest: str) -> list[str]:
     room = max(2, cells - max(cell_width(first), cell_width(rest)))
     lines: list[str] = []
     line, used, is_empty = first, cell_width(first), True
-    for blank, piece in _pieces(text, room):
-        if used + len(blank) + cell_width(piece) > cells and not is_empty:
+    for blanks, piece in _pieces(text, room):
+        width = cell_width(piece)
+        if not is_empty and used + len(blanks) + width > cells:
             lines.append(line.rstrip())
             line, used, is_empty = rest, cell_width(rest), True
-        line += piece if is_empty else blank + piece
-        used += cell_width(piece) + (0 if is_empty else len(blank))
+        # A broken line begins with its word; the text itself may begin with blanks.
+        between = "" if is_empty and (lines or used + len(blanks) + width > cells) else blanks
+        line += between + piece
+        used += len(between) + width
         is_empty = False
     return [*lines, line.rstrip()]
 
 
 def _pieces(text: str, room: int) -> Iterator[tuple[str, str]]:
-    """Cut text into what must not be broken, each with the blank before it; what is wider than `room` is broken."""
-    for word in text.split(" "):
-        blank = " "
+    """Cut text into what must not be broken, each with the blanks before it; what is wider than `room` is broken."""
+    blanks = ""
+    for index, word in enumerate(text.split(" ")):
+        blanks += " " if index else ""
         for piece in _PIECE.findall(word):
             rest = piece
             while cell_width(rest) > room:
                 head, rest = _split_at(rest, room)
-                yield blank, head
-                blank = ""
-            yield blank, rest
-            blank = ""
+                yield blanks, head
+                blanks = ""
+            yield blanks, rest
+            blanks = ""
+
+
+def painted(
+    terminal: Terminal, lines: Iterable[str], first: str, style: str | None, rest: str | None = None
+) -> Iterator[str]:
+    """Paint wrapped lines: what was put before the first one in one style, the text itself in another."""
+    for index, line in enumerate(lines):
+        start = len(first) if index == 0 else len(line) - len(line.lstrip())
+        yield terminal.paint(line[:start], style if index == 0 else None) + terminal.paint(line[start:], rest)
 
 
 class Column(NamedTuple):

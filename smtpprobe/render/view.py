@@ -7,68 +7,21 @@ interest: whether mail works, what to do next, which server is how, what is wron
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
-from smtpprobe.evidence import (
-    Conversation,
-    Endpoint,
-    Evidence,
-    Failure,
-    HostOrigin,
-    LookupStatus,
-    MxHost,
-    Phase,
-    Reply,
-    TlsSession,
-)
-from smtpprobe.render.escaping import escape as escape
+from smtpprobe.evidence import Evidence, Failure, FailureKind
+from smtpprobe.render.escaping import escape, show_lines
+from smtpprobe.render.summary import HostView, hosts
 from smtpprobe.render.words import ExplanationWords, explanation_words, finding_words, label
-from smtpprobe.report import Finding, Report, Severity, Where
-
-GRAVITY: Final = (Severity.ERROR, Severity.WARNING, Severity.INCONCLUSIVE, Severity.INFO, Severity.OK)
-"""Gravest first, as people want to read; what is not known stands behind what is known to be wrong."""
+from smtpprobe.report import GRAVITY, Finding, Report, Severity, Where
 
 _PROBLEMS: Final = (Severity.ERROR, Severity.WARNING, Severity.INCONCLUSIVE)
 
-_HEADLINES: Final = (
-    "mail-reachable",
-    "mx-all-unreachable",
-    "null-mx",
-    "submission-reachable",
-    "domain-nxdomain",
-    "nothing-probed",
-)
-"""The findings that answer whether mail works, in the order of preference."""
-
-
-class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the summary: an endpoint, or several ports of an address of which the same is to be said."""
-
-    address: str
-    ports: tuple[int, ...]
-    severity: Severity | None
-    """The gravest that was found there; `OK` where it answers and nothing is wrong; None: nothing to say."""
-    state: str
-    software: str = ""
-    tls: str = ""
-    tls_severity: Severity | None = None
-    elapsed_s: float | None = None
-    """From the first packet to the last; None where it never began."""
-
-
-class HostView(msgspec.Struct, frozen=True, kw_only=True):
-    """A host with its endpoints."""
-
-    kind: str
-    """``MX 10``, ``Host`` ..."""
-    name: str
-    """Empty for a bare address, which stands in the rows."""
-    reason: str = ""
-    """Why there is no address; empty where there is one."""
-    endpoints: tuple[EndpointView, ...] = ()
+_HEADLINES: Final = ("mail-reachable", "mx-all-unreachable", "null-mx", "submission-reachable", "nothing-probed")
+"""The findings that answer whether mail works, in the order of preference; else the gravest problem does."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,8 +36,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
 
     title: str
     places: tuple[Place, ...]
-    replies: tuple[Reply, ...] = ()
-    """The different replies that it rests on, first met first. Not escaped: use `transcript.reply_lines`."""
+    replies: tuple[tuple[str, ...], ...] = ()
+    """The different replies that it rests on, first met first, each as its lines."""
 
 
 class FindingView(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +71,9 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     status: Severity
     status_word: str
     headline: str
+    """Whether mail works, in one sentence."""
+    lead: str
+    """The gravest problem; empty where there is none or the headline tells it already."""
     next_step: str
     """The first thing to do; empty where nothing is."""
     counts: tuple[tuple[Severity, str], ...]
@@ -138,15 +94,17 @@ def view(report: Report, language: str) -> View:
     evidence = report.evidence
     findings = _grouped(report.findings, language)
     problems = tuple(each for each in findings if each.severity in _PROBLEMS)
+    headline = _headline(report, problems, language)
     return View(
         language=language,
         target=escape(evidence.target.text),
         status=report.status,
         status_word=label(language, "status", report.status),
-        headline=_headline(report, problems, language),
+        headline=headline,
+        lead=next((each.title for each in problems[:1] if each.title != headline), ""),
         next_step=_next_step(problems),
         counts=_counts(report.findings, language),
-        hosts=tuple(_hosts(report, language)),
+        hosts=tuple(hosts(report, language)),
         problems=problems,
         notes=tuple(each for each in findings if each.severity is Severity.INFO),
         passed=tuple(each for each in findings if each.severity is Severity.OK),
@@ -191,179 +149,12 @@ def _interrupted(evidence: Evidence, language: str) -> str:
     if not evidence.is_interrupted:
         return ""
     total = len(evidence.endpoints)
-    finished = sum(1 for each in evidence.conversations if each.failure is None or each.failure.kind != "interrupted")
+    finished = sum(1 for each in evidence.conversations if not _is_stopped(each.failure))
     return label(language, "verdict", "interrupted", done=finished, total=total)
 
 
-# --- the summary ----------------------------------------------------------------------------------------------------
-
-
-def _hosts(report: Report, language: str) -> Iterator[HostView]:
-    evidence = report.evidence
-    seen: set[str] = set()
-    for host in evidence.resolution.hosts:
-        seen.add(host.name)
-        rows = tuple(_rows(report, host.name, language))
-        yield HostView(
-            kind=_host_kind(host, language),
-            name="" if host.addresses == (host.name,) else escape(host.name),
-            reason="" if host.addresses else _no_address(host, language),
-            endpoints=rows,
-        )
-    for name in dict.fromkeys(each.host for each in evidence.endpoints):
-        if name not in seen:
-            yield HostView(
-                kind=label(language, "host", "given"), name=escape(name), endpoints=tuple(_rows(report, name, language))
-            )
-
-
-def _host_kind(host: MxHost, language: str) -> str:
-    if host.origin is HostOrigin.MX:
-        return label(language, "host", "mx", preference="?" if host.preference is None else host.preference)
-    if host.origin is HostOrigin.GIVEN and host.addresses == (host.name,):
-        return label(language, "host", "address")
-    return label(language, "host", host.origin)
-
-
-def _no_address(host: MxHost, language: str) -> str:
-    """Name the gravest reason why no address is known: a failed look-up before a name that has none."""
-    statuses = [lookup.status for lookup in host.lookups]
-    clear = (LookupStatus.NO_DATA, LookupStatus.NXDOMAIN, LookupStatus.ANSWERED)
-    failed = [status for status in statuses if status not in clear]
-    status = (failed or statuses or [LookupStatus.NO_DATA])[0]
-    return label(language, "host", "no-address", reason=label(language, "lookup", status))
-
-
-def _rows(report: Report, host: str, language: str) -> Iterator[EndpointView]:
-    """The endpoints of a host; ports of one address of which nothing but the same failure is to be said are merged."""
-    evidence = report.evidence
-    conversations = {(each.endpoint.address, each.endpoint.port): each for each in evidence.conversations}
-    pending: EndpointView | None = None
-    for endpoint in evidence.endpoints:
-        if endpoint.host != host:
-            continue
-        conversation = conversations.get((endpoint.address, endpoint.port))
-        row = _row(report, endpoint, conversation, language)
-        if pending is not None and _is_alike(pending, row):
-            pending = msgspec.structs.replace(
-                pending,
-                ports=pending.ports + row.ports,
-                elapsed_s=max(pending.elapsed_s or 0.0, row.elapsed_s or 0.0),
-            )
-            continue
-        if pending is not None:
-            yield pending
-        pending = row
-    if pending is not None:
-        yield pending
-
-
-def _is_alike(one: EndpointView, other: EndpointView) -> bool:
-    said = (one.software, one.tls, other.software, other.tls)
-    return not any(said) and (one.address, one.state, one.severity) == (other.address, other.state, other.severity)
-
-
-def _row(report: Report, endpoint: Endpoint, conversation: Conversation | None, language: str) -> EndpointView:
-    gravest = _gravest(report.findings, endpoint)
-    if conversation is None:
-        return EndpointView(
-            address=endpoint.address,
-            ports=(endpoint.port,),
-            severity=gravest,
-            state=label(language, "state", "unfinished"),
-        )
-    answers, state = _state(conversation, language)
-    tls, tls_severity = _tls(report.evidence, conversation, language)
-    return EndpointView(
-        address=endpoint.address,
-        ports=(endpoint.port,),
-        severity=Severity.OK if answers and gravest in (None, Severity.INFO) else gravest,
-        state=state,
-        software=_software(conversation),
-        tls=tls,
-        tls_severity=tls_severity,
-        elapsed_s=conversation.ended_s - conversation.started_s,
-    )
-
-
-def _gravest(findings: Iterable[Finding], endpoint: Endpoint) -> Severity | None:
-    there = {
-        finding.severity
-        for finding in findings
-        if (finding.where.address, finding.where.port) == (endpoint.address, endpoint.port)
-        and finding.where.host in (None, endpoint.host)
-    }
-    return next((severity for severity in GRAVITY if severity in there and severity is not Severity.OK), None)
-
-
-def _state(conversation: Conversation, language: str) -> tuple[bool, str]:
-    """Tell whether the endpoint greeted and took EHLO or HELO, and say how it stands."""
-    failure = conversation.failure
-    if failure is not None and failure.phase is not Phase.QUIT:
-        what = label(language, "failure", failure.kind)
-        return False, what if failure.phase is Phase.CONNECT else _at(what, failure.phase, language)
-    for phases in ((Phase.GREETING,), (Phase.HELO, Phase.EHLO)):
-        exchange = next(filter(None, map(conversation.exchange, phases)), None)
-        if exchange is None:
-            return False, label(language, "state", "unfinished")
-        reply = exchange.outcome
-        if isinstance(reply, Failure):
-            return False, _at(label(language, "failure", reply.kind), exchange.phase, language)
-        if reply.code is None:
-            return False, _at(label(language, "failure", "garbage"), exchange.phase, language)
-        if not 200 <= reply.code <= 299:
-            return False, _at(str(reply.code), exchange.phase, language)
-    return True, label(language, "state", "answers")
-
-
-def _at(what: str, phase: Phase, language: str) -> str:
-    return label(language, "state", "at", what=what, phase=label(language, "phase", phase))
-
-
-def _tls(evidence: Evidence, conversation: Conversation, language: str) -> tuple[str, Severity | None]:
-    """Say how TLS stands: version and trust, or why there is none; empty where it was not reached."""
-    session = conversation.session
-    if session is not None:
-        version = session.version.replace("TLSv", "TLS ")
-        flaws = trust_flaws(evidence, session)
-        words = [label(language, "tls", flaw) for flaw in flaws] or [label(language, "tls", "trusted")]
-        return ", ".join([escape(version), *words]), Severity.WARNING if flaws else Severity.OK
-    if conversation.handshake is not None:
-        return label(language, "tls", "failed"), Severity.WARNING
-    starttls = conversation.reply(Phase.STARTTLS)
-    if starttls is not None:
-        return label(language, "tls", "refused", code=str(starttls.code)), Severity.WARNING
-    if conversation.reply(Phase.EHLO) is not None and conversation.failure is None:
-        return label(language, "tls", "none"), Severity.WARNING
-    return "", None
-
-
-def trust_flaws(evidence: Evidence, session: TlsSession) -> list[str]:
-    """Name what keeps a certificate from being trusted, as fields of the label table ``tls``; empty if nothing does."""
-    trust = session.trust
-    if trust is None:
-        return ["unread" if session.chain else "no-certificate"]
-    flaws = []
-    if not trust.is_within_validity:
-        starts = evidence.certificate(session.chain[0]).not_before if session.chain else None
-        flaws.append("not-yet-valid" if starts is not None and starts > evidence.started_at else "expired")
-    if trust.is_name_matched is False:
-        flaws.append("wrong-name")
-    if not trust.is_chain_trusted:
-        if trust.is_self_signed:
-            flaws.append("self-signed")
-        else:
-            flaws.append("issuer-missing" if trust.is_issuer_missing else "unknown-issuer")
-    return flaws
-
-
-def _software(conversation: Conversation) -> str:
-    """What the greeting says about itself: its first line without the host's name and the protocol's."""
-    greeting = conversation.reply(Phase.GREETING)
-    if greeting is None or not greeting.lines or not 200 <= (greeting.code or 0) <= 299:
-        return ""
-    words = greeting.lines[0].split()[1:]
-    return escape(" ".join(word for word in words if word.upper() not in ("ESMTP", "SMTP", "LMTP")))
+def _is_stopped(failure: Failure | None) -> bool:
+    return failure is not None and failure.kind is FailureKind.INTERRUPTED
 
 
 # --- the findings ---------------------------------------------------------------------------------------------------
@@ -401,7 +192,7 @@ def _finding_view(members: list[tuple[str, Finding]], language: str) -> FindingV
             Instance(
                 title=title,
                 places=_places(finding.where for finding in same),
-                replies=tuple({each.reply.raw: each.reply for each in same if each.reply is not None}.values()),
+                replies=tuple(show_lines(raw) for raw in dict.fromkeys(each.reply.raw for each in same if each.reply)),
             )
             for title, same in by_title.items()
         ),
@@ -420,9 +211,8 @@ def _places(wheres: Iterable[Where]) -> tuple[Place, ...]:
     by_host: dict[str, dict[str, None]] = {}
     for where in wheres:
         endpoint = where.endpoint or where.address
-        host = where.host or (endpoint and "") or ""
-        if host == where.address:
-            host = ""
+        endpoint = None if endpoint is None else escape(endpoint)
+        host = "" if where.host is None or where.host == where.address else where.host
         if not host and endpoint is None:
             continue
         endpoints = by_host.setdefault(escape(host), {})

@@ -128,6 +128,12 @@ def retry_words(explanation: Explanation, language: str) -> str:
     return label(language, "retry", explanation.retry)
 
 
+def keyword_words(keyword: str, language: str) -> str:
+    """Say what an EHLO keyword offers; that it is not known, where it is not."""
+    words = _entry(language, "keywords", keyword.upper()).get("meaning", "").strip()
+    return words or label(language, "conversation", "unknown-keyword")
+
+
 def duration(seconds: float, language: str) -> str:
     """Write a duration with one unit and at most two meaningful digits: ``84 ms``, ``1.4 s``, ``5 min``, ``2 h``."""
     if seconds < 0.9995:

@@ -1,0 +1,37 @@
+"""``smtpprobe schema``: the JSON Schema of what the program writes."""
+
+from __future__ import annotations
+
+import click
+
+_FORMS = {
+    "reports": ("smtpprobe.render.json", "Reports"),
+    "report": ("smtpprobe.render.json", "WordedReport"),
+    "evidence": ("smtpprobe.evidence", "Evidence"),
+}
+"""What can be asked for -> where its definition is."""
+
+
+@click.command(short_help="Print the JSON Schema of the report or of the evidence.")
+@click.argument("form", metavar="[reports|report|evidence]", type=click.Choice(list(_FORMS)), default="reports")
+def command(form: str) -> None:
+    """Print the JSON Schema (2020-12) of what smtpprobe writes.
+
+    \b
+      reports   what 'check --format json' prints: all targets (default)
+      report    one target in it
+      evidence  one line of what 'check --save' writes
+
+    \b
+    Examples:
+      smtpprobe schema > reports.schema.json
+      smtpprobe check --format json example.org |
+        check-jsonschema --schemafile reports.schema.json -
+    """
+    import json
+    from importlib import import_module
+
+    from smtpprobe.render.schema import schema_of
+
+    module, name = _FORMS[form]
+    click.echo(json.dumps(schema_of(getattr(import_module(module), name)), indent=2))

@@ -1,0 +1,333 @@
+"""The report for people at a terminal: the answer, the next step, the summary, and then what is wrong in detail.
+
+It is laid out for whoever has three seconds (the first lines), a minute (the summary and the problems) or a ticket to
+write (``-v``: the name system and the annotated conversations, from `transcript`). Nothing is decided here about what
+is said: that is in `view`. Colour only repeats what a word or a sign says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from smtpprobe.render import Style
+from smtpprobe.render.layout import Column, Terminal, cell_width, cut, pad, painted, table_widths, wrap
+from smtpprobe.render.summary import EndpointView, HostView
+from smtpprobe.render.transcript import transcript
+from smtpprobe.render.transcript_text import transcript_lines
+from smtpprobe.render.view import FindingView, Place, View, view
+from smtpprobe.render.words import duration, label
+from smtpprobe.report import GRAVITY, Outcome, Report, Severity, outcome, worst
+
+NARROW: Final = 60
+"""Cells. Below it, a label stands before its text instead of in a column of its own."""
+MAX_PLACES: Final = 8
+"""So many endpoints of a finding are named without ``-v``."""
+MAX_REPLY_LINES: Final = 6
+"""So many lines of a reply are quoted in a finding without ``-v``."""
+MAX_LINE_CELLS: Final = 400
+"""Cells. A longer line of a server is cut without ``-v``."""
+MIN_SOFTWARE_CELLS: Final = 10
+"""Cells. With less room, the address gets a line of its own."""
+
+
+def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
+    """Give the reports one by one, and in the end what they come to."""
+    statuses: Counter[Severity] = Counter()
+    outcomes: list[Outcome] = []
+    is_interrupted = False
+    for report in reports:
+        seen = view(report, style.language)
+        if style.verbosity < 0:
+            lines = list(_answer_line(seen, style.terminal))
+        else:
+            lines = [] if not outcomes else ["", style.terminal.paint(style.terminal.sign("rule") * 40, "dim"), ""]
+            lines.extend(report_lines(report, seen, style))
+        statuses[report.status] += 1
+        outcomes.append(outcome(report, style.fail_on))
+        is_interrupted = is_interrupted or report.evidence.is_interrupted
+        yield "".join(f"{line}\n" for line in lines)
+    if style.verbosity >= 0:
+        lines = list(_closing(statuses, None if is_interrupted else worst(outcomes), style))
+        yield "".join(f"{line}\n" for line in lines)
+
+
+def report_lines(report: Report, seen: View, style: Style) -> Iterator[str]:
+    """Lay one report out."""
+    yield from _answer(seen, style)
+    yield from _summary(seen.hosts, style)
+    for problem in seen.problems:
+        yield ""
+        yield from _problem(problem, style)
+    yield from _short_findings(seen.notes, "notes", style)
+    if style.verbosity > 0:
+        yield from _short_findings(seen.passed, "passed", style)
+        yield from transcript_lines(transcript(report, style.language), style)
+    yield ""
+    yield from _tally(seen, style)
+
+
+# --- the answer -----------------------------------------------------------------------------------------------------
+
+
+def _answer(seen: View, style: Style) -> Iterator[str]:
+    """The status, whether mail works, what is in the way, and what to do next."""
+    terminal = style.terminal
+    yield from _answer_line(seen, terminal)
+    if seen.interrupted:
+        yield from marked(terminal, "inconclusive", seen.interrupted, indent=2)
+    if seen.lead:
+        yield from marked(terminal, seen.problems[0].severity, seen.lead, indent=2)
+    if seen.next_step:
+        first = f"  {terminal.sign('arrow')} {label(style.language, 'verdict', 'next')}: "
+        rest = " " * (4 if terminal.width < NARROW else cell_width(first))
+        yield from painted(terminal, wrap(seen.next_step, terminal.prose, first=first, rest=rest), first, "bold")
+
+
+def _answer_line(seen: View, terminal: Terminal) -> Iterator[str]:
+    first = f"{terminal.sign(seen.status)} {seen.status_word}  "
+    lines = wrap(f"{seen.target} {terminal.sign('dash')} {seen.headline}", terminal.prose, first=first, rest=" " * 4)
+    yield from painted(terminal, lines, first, seen.status, "bold")
+
+
+# --- the summary ----------------------------------------------------------------------------------------------------
+
+
+def _summary(hosts: Sequence[HostView], style: Style) -> Iterator[str]:
+    """Each host with its addresses and ports, as one table where that fits, else a block for each address."""
+    if not hosts:
+        return
+    yield ""
+    terminal = style.terminal
+    rows = [_cells(row, style.language) for host in hosts for row in host.endpoints]
+    columns = [
+        Column(label(style.language, "table", name), to_right=name == "time", shrinks=name == "software")
+        for name in ("address", "port", "state", "tls", "software", "time")
+    ]
+    widths = table_widths(columns, rows, terminal.width - 2)
+    is_table = widths is not None and widths[4] >= min(MIN_SOFTWARE_CELLS, max(cell_width(row[4]) for row in rows))
+    if not is_table:
+        columns, rows = columns[1:], [row[1:] for row in rows]
+        widths = table_widths(columns, rows, terminal.width - 4)
+    if widths is not None and rows:
+        heads = _table_line([each.head for each in columns], columns, widths)
+        yield terminal.paint((heads if is_table else f"  {heads}").rstrip(), "dim")
+    lines = iter(rows)
+    for host in hosts:
+        previous = None
+        for row in host.endpoints:
+            cells = list(next(lines))
+            if previous is None or (not is_table and row.address != previous):
+                yield from _host_line(host, "" if is_table else row.address, terminal)
+            if is_table and row.address == previous:
+                cells[0] = ""
+            previous = row.address
+            yield from _row(row, cells, columns, widths, terminal)
+        if previous is None:
+            yield from _host_line(host, "", terminal)
+
+
+def _cells(row: EndpointView, language: str) -> list[str]:
+    ports = ", ".join(map(str, row.ports))
+    time = "" if row.elapsed_s is None else duration(row.elapsed_s, language)
+    return [row.address, ports, row.state, row.tls, row.software, time]
+
+
+def _host_line(host: HostView, address: str, terminal: Terminal) -> Iterator[str]:
+    text = "  ".join(filter(None, (host.kind, host.name, address)))
+    if host.reason:
+        text = f"{text}: {host.reason}"
+    for line in wrap(text, terminal.width, rest="  "):
+        yield terminal.paint(line, "bold")
+
+
+def _table_line(texts: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> str:
+    """The cells of a row, behind the room for its sign."""
+    cells = (
+        pad(text, width, to_right=column.to_right) for text, column, width in zip(texts, columns, widths, strict=True)
+    )
+    return "  " + "  ".join(cells)
+
+
+def _row(
+    row: EndpointView, texts: Sequence[str], columns: Sequence[Column], widths: Sequence[int] | None, terminal: Terminal
+) -> Iterator[str]:
+    """One row behind its sign; one of which nothing is to be said steps back."""
+    sign = terminal.sign(row.severity or "none")
+    if widths is None:
+        ports, *rest = texts
+        first = f"  {sign} {ports}  "
+        text = f" {terminal.sign('dot')} ".join(filter(None, rest))
+        lines = wrap(text, terminal.width, first=first, rest=" " * 6)
+        yield from painted(terminal, lines, first, row.severity or "dim", None if row.severity else "dim")
+        return
+    short = [cut(text, width, terminal.sign("more")) for text, width in zip(texts, widths, strict=True)]
+    line = _table_line(short, columns, widths).rstrip()
+    indent = "" if len(columns) == 6 else "  "
+    if row.severity is None:
+        yield terminal.paint(indent + line, "dim") if terminal.is_coloured else indent + line
+        return
+    styles = (None, None, row.severity, row.tls_severity, None, "dim")
+    painted_cells = [
+        pad(text, width, to_right=column.to_right).replace(text, terminal.paint(text, paint), 1)
+        if text
+        else " " * width
+        for text, width, column, paint in zip(short, widths, columns, styles[-len(columns) :], strict=True)
+    ]
+    yield f"{indent}{terminal.paint(sign, row.severity)} {'  '.join(painted_cells)}".rstrip()
+
+
+# --- the findings ---------------------------------------------------------------------------------------------------
+
+
+def _problem(finding: FindingView, style: Style) -> Iterator[str]:
+    """One problem: what, where, the server's own words, what it means, and what to do."""
+    terminal = style.terminal
+    for instance in finding.instances:
+        first = f"{terminal.sign(finding.severity)} {finding.severity_word}: "
+        lines = wrap(instance.title, terminal.prose, first=first, rest="  ")
+        yield from painted(terminal, lines, first, finding.severity, "bold")
+        yield from _field("where", _shown_places(instance.places, style), style)
+        for reply in instance.replies:
+            yield from _field("reply", _quoted(reply, style), style)
+    yield from _field("meaning", finding.meaning, style)
+    words = finding.reply
+    if words is not None:
+        yield from _field("reason", reason(finding), style)
+    key = "settle" if finding.severity is Severity.INCONCLUSIVE else "fix"
+    yield from _field(key, _numbered(finding.steps), style)
+    if words is not None:
+        yield from _field("sender", _numbered(words.sender_steps.splitlines()), style)
+        yield from _field("receiver", _numbered(words.receiver_steps.splitlines()), style)
+        yield from _field("who", words.actor, style)
+        yield from _field("retry", words.retry, style)
+    yield from _field("see", ", ".join((*finding.references, *finding.links)), style)
+    yield from _field("id", finding.id, style, paint="dim")
+
+
+def reason(finding: FindingView) -> str:
+    """Say why the server may have replied so: the most specific that is known, and how sure that is."""
+    words = finding.reply
+    if words is None:
+        return ""
+    if words.diagnosis:
+        text = f"{words.diagnosis} ({words.confidence}). {words.diagnosis_meaning}"
+    else:
+        text = words.enhanced_meaning or words.meaning
+    return " ".join(filter(None, (text.strip(), *words.contradictions)))
+
+
+def _numbered(steps: Iterable[str]) -> str:
+    lines = [line.strip() for line in steps if line.strip()]
+    if len(lines) < 2:
+        return "".join(lines)
+    return "\n".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
+
+
+def _shown_places(places: Sequence[Place], style: Style) -> str:
+    """Name the places, one host a line; many are counted instead, but with ``-v``."""
+    left = 10_000 if style.verbosity > 0 else MAX_PLACES
+    lines = []
+    for place in places:
+        shown = place.endpoints[: max(left, 1)]
+        left -= max(len(shown), 1)
+        hidden = len(place.endpoints) - len(shown)
+        names = [*shown, *([label(style.language, "section", "more-places", count=hidden)] if hidden else [])]
+        lines.append(" ".join(filter(None, (place.host, ", ".join(names)))))
+    return "\n".join(lines)
+
+
+def _quoted(lines: Sequence[str], style: Style) -> str:
+    """The server's words, not too many of them."""
+    if style.verbosity > 0:
+        return "\n".join(lines)
+    more = style.terminal.sign("more")
+    shown = [cut(line, MAX_LINE_CELLS, more) for line in lines[:MAX_REPLY_LINES]]
+    if len(lines) > len(shown):
+        shown.append(label(style.language, "section", "more-lines", count=len(lines) - len(shown)))
+    return "\n".join(shown)
+
+
+def _field(name: str, text: str, style: Style, paint: str | None = None) -> Iterator[str]:
+    """A label and its text, which stands in a column of its own where there is room."""
+    if not text:
+        return
+    terminal, head = style.terminal, label(style.language, "finding", name)
+    if terminal.width < NARROW:
+        first = f"  {head}: "
+        rest = " " * 4
+    else:
+        first = "  " + pad(head, _label_cells(style.language)) + "  "
+        rest = " " * cell_width(first)
+    lines: list[str] = []
+    for line in text.split("\n"):
+        number = line[: line.index(". ") + 2] if line[:1].isdigit() and ". " in line[:4] else ""
+        hanging = rest + " " * len(number)
+        lines.extend(wrap(line, terminal.prose, first=rest if lines else first, rest=hanging))
+    yield from painted(terminal, lines, first, "dim", paint)
+
+
+_FIELDS: Final = ("where", "reply", "meaning", "reason", "fix", "sender", "receiver", "who", "retry", "see", "id")
+
+
+def _label_cells(language: str) -> int:
+    return max(cell_width(label(language, "finding", name)) for name in _FIELDS)
+
+
+def _short_findings(findings: Sequence[FindingView], section: str, style: Style) -> Iterator[str]:
+    """Notes and what passed: one line each, and with ``-v`` what they mean."""
+    if not findings:
+        return
+    terminal = style.terminal
+    yield ""
+    yield terminal.paint(label(style.language, "section", section), "bold")
+    for finding in findings:
+        for instance in finding.instances:
+            where = "; ".join(_shown_places(instance.places, style).splitlines())
+            text = f"{instance.title} ({where})" if where else instance.title
+            yield from marked(terminal, finding.severity, text, indent=2)
+        if style.verbosity > 0 and finding.severity is Severity.INFO:
+            for text in (finding.meaning, _numbered(finding.steps)):
+                if text:
+                    yield from wrap(text, terminal.prose, first=" " * 4)
+
+
+# --- the end --------------------------------------------------------------------------------------------------------
+
+
+def _tally(seen: View, style: Style) -> Iterator[str]:
+    """How many findings of which weight, and what the probe took."""
+    language, terminal = style.language, style.terminal
+    counts = ", ".join(words for _, words in seen.counts)
+    effort = label(language, "closing", "summary", time=duration(seen.elapsed_s, language), count=seen.connections)
+    hint = label(language, "section", "verbose") if style.verbosity == 0 else ""
+    text = f" {terminal.sign('dot')} ".join(filter(None, (counts, effort, hint)))
+    for line in wrap(text, terminal.prose):
+        yield terminal.paint(line, "dim")
+
+
+def _closing(statuses: Counter[Severity], result: Outcome | None, style: Style) -> Iterator[str]:
+    """What all targets come to, and with which exit status; without one where the run was stopped."""
+    language, terminal = style.language, style.terminal
+    if statuses.total() > 1:
+        yield ""
+        parts = [f"{label(language, 'status', status)}: {statuses[status]}" for status in GRAVITY if statuses[status]]
+        yield (
+            terminal.paint(label(language, "closing", "targets", count=statuses.total()), "bold")
+            + "  "
+            + ", ".join(parts)
+        )
+    key = "interrupted" if result is None else str(result)
+    text = label(language, "closing", key, threshold=label(language, "severity", style.fail_on))
+    for line in wrap(text, terminal.prose):
+        yield terminal.paint(line, "dim")
+
+
+# --- lines ----------------------------------------------------------------------------------------------------------
+
+
+def marked(terminal: Terminal, sign: str, text: str, *, indent: int = 0) -> Iterator[str]:
+    """A sign and its text, wrapped."""
+    first = " " * indent + terminal.sign(sign) + " "
+    yield from painted(terminal, wrap(text, terminal.prose, first=first), first, sign)
