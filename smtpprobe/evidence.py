@@ -432,12 +432,16 @@ class Trust(Fact, frozen=True, kw_only=True):
     is_name_matched: bool | None
     """The certificate covers `name` (RFC 6125 6.4); None where there was no name to hold it against."""
     is_within_validity: bool
-    """The leaf's dates include the time of the probe."""
+    """The dates include the time of the probe: those of the leaf, and of each certificate on its path to a root."""
     is_self_signed: bool = False
     """The leaf is its own issuer and not a trusted root."""
     is_issuer_missing: bool = False
-    """The server sent no intermediate that its leaf needs: the chain stops at a certificate that was not sent and is
-    no trusted root either, while the last one sent is not self-signed."""
+    """Nothing that the server sent has issued its leaf, nor has a trusted root, and the leaf is not its own issuer: an
+    intermediate is missing."""
+    is_for_servers: bool = True
+    """The leaf may be used for servers: `Certificate.is_for_servers`."""
+    has_roots: bool = True
+    """False where the machine has no trusted root at all, so that nothing could be trusted."""
     name: str | None = None
     """The reference identity: the MX host, or the host asked for."""
     errors: tuple[str, ...] = ()
@@ -445,8 +449,13 @@ class Trust(Fact, frozen=True, kw_only=True):
 
     @property
     def is_trusted(self) -> bool:
-        """Chain, dates and name are all in order; without a name, chain and dates."""
-        return self.is_chain_trusted and self.is_within_validity and self.is_name_matched is not False
+        """Chain, dates, use and name are all in order; without a name, all but that."""
+        return (
+            self.is_chain_trusted
+            and self.is_within_validity
+            and self.is_for_servers
+            and self.is_name_matched is not False
+        )
 
 
 class TlsSession(Fact, frozen=True, kw_only=True, tag="session"):
@@ -651,6 +660,8 @@ class Certificate(Fact, frozen=True, kw_only=True):
     spki_sha256: str | None = None
     """Of the SubjectPublicKeyInfo, lower-case hex: what a TLSA ``x 1 1`` record holds."""
     is_ca: bool = False
+    is_for_servers: bool = True
+    """No extendedKeyUsage, or one that allows TLS servers (RFC 5280 4.2.1.12)."""
     is_self_signed: bool = False
     """Issuer and subject are equal and the signature fits its own key."""
     unreadable: str | None = None
