@@ -2,8 +2,9 @@
 
 It answers like a resolver that knows everything: from one set of records, over UDP and TCP on the same port, following
 aliases, denying with the zone's SOA what is not there (RFC 2308), truncating over UDP what does not fit (RFC 2181 9).
-Any answer can be made to go wrong with a `Fault`: failing, refusing, silent, unreadable, cut short, late. What was
-asked is kept in `DnsServer.questions`, so that a test can tell that nothing was asked twice.
+Records come in the order given, so that runs compare. Any answer can be made to go wrong with a `Fault`: failing,
+refusing, silent, unreadable, cut short, late. What was asked is kept in `DnsServer.questions`, so that a test can tell
+that nothing was asked twice.
 
     records = '''
     example.org      MX  10 mx1.example.org
@@ -249,7 +250,7 @@ class DnsServer:
                 answer.flags |= dns.flags.AD
         limit = 65535 if asked.over_tcp else max(PLAIN_UDP_BYTES, query.payload)
         try:
-            return answer.to_wire(max_size=limit)
+            return answer.to_wire(max_size=limit, want_shuffle=False)
         except dns.exception.TooBig:
             for section in (answer.answer, answer.authority, answer.additional):
                 section.clear()
