@@ -13,11 +13,22 @@ from importlib import import_module
 from typing import Final, NamedTuple, Protocol, cast
 
 from smtpprobe.render.layout import Terminal
+from smtpprobe.render.thresholds import Thresholds
 from smtpprobe.report import Report, Severity
 
 FORMATS: Final = {
     "text": "smtpprobe.render.text",
     "json": "smtpprobe.render.json",
+    "ndjson": "smtpprobe.render.ndjson",
+    "markdown": "smtpprobe.render.markdown",
+    "html": "smtpprobe.render.html",
+    "csv": "smtpprobe.render.csv",
+    "junit": "smtpprobe.render.junit",
+    "sarif": "smtpprobe.render.sarif",
+    "github": "smtpprobe.render.github",
+    "gitlab": "smtpprobe.render.gitlab",
+    "nagios": "smtpprobe.render.nagios",
+    "prometheus": "smtpprobe.render.prometheus",
 }
 """Name -> module."""
 
@@ -32,6 +43,8 @@ class Style(NamedTuple):
     """0: what matters; 1: the annotated conversations too; 2: raw bytes and times too."""
     fail_on: Severity = Severity.ERROR
     """The threshold by which the exit status is told."""
+    thresholds: Thresholds = Thresholds()
+    """What monitoring holds times and days against."""
 
 
 class Renderer(Protocol):

@@ -1,0 +1,83 @@
+"""JUnit XML, which CI servers read as test results: a suite for each target, a case for each finding.
+
+What reaches the threshold is a failure; what is not known is an error, since a test that could not be made is neither
+passed nor failed; the rest passed. The case's class is the place, its name the finding, so that a result can be
+followed from run to run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from smtpprobe.errors import MissingExtraError
+from smtpprobe.render import Style
+from smtpprobe.render.places import place
+from smtpprobe.render.words import explanation_words, finding_words
+from smtpprobe.report import Finding, Report, Severity, is_at_least
+
+_NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 (2.2) cannot hold, not even encoded."""
+
+
+def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
+    """Give one document over all reports.
+
+    Raises:
+        MissingExtraError: junitparser is not installed.
+    """
+    try:
+        import junitparser
+    except ImportError as error:
+        raise MissingExtraError("the JUnit format", "ci") from error
+    document = junitparser.JUnitXml("smtpprobe")
+    for report in reports:
+        document.add_testsuite(_suite(report, style))
+    document.update_statistics()  # type: ignore[no-untyped-call]  # junitparser leaves it without types
+    yield document.tostring().decode() + "\n"  # type: ignore[no-untyped-call]  # as above
+
+
+def _suite(report: Report, style: Style):  # type: ignore[no-untyped-def]  # junitparser is imported when called only
+    import junitparser
+
+    suite = junitparser.TestSuite(_clean(place(report)))
+    suite.timestamp = report.evidence.started_at.replace(tzinfo=None).isoformat(timespec="seconds")
+    suite.hostname = _clean(report.evidence.ehlo_name)
+    for finding in report.findings:
+        suite.add_testcase(_case(report, finding, style))
+    suite.time = round(report.evidence.elapsed_s, 3)
+    return suite
+
+
+def _case(report: Report, finding: Finding, style: Style):  # type: ignore[no-untyped-def]  # as above
+    import junitparser
+
+    words = finding_words(finding, style.language)
+    case = junitparser.TestCase(_clean(f"{finding.id}: {words.title}"), _clean(place(report, finding.where)), 0.0)
+    text = _clean("\n\n".join(filter(None, (words.meaning, words.fix, _reply(finding, style)))))
+    if finding.severity is Severity.INCONCLUSIVE:
+        case.result = [_result(junitparser.Error(_clean(words.title), finding.id), text)]
+    elif is_at_least(finding.severity, style.fail_on):
+        case.result = [_result(junitparser.Failure(_clean(words.title), finding.id), text)]
+    elif finding.severity is not Severity.OK and text:
+        case.system_out = text
+    return case
+
+
+def _result(result, text: str):  # type: ignore[no-untyped-def]  # as above
+    result.text = text
+    return result
+
+
+def _reply(finding: Finding, style: Style) -> str:
+    if finding.reply is None:
+        return ""
+    name = "" if finding.explanation is None else explanation_words(finding.explanation, style.language).name
+    return "\n".join(filter(None, (f"{finding.reply.code or ''} {finding.reply.text}".strip(), name)))
+
+
+def _clean(text: str) -> str:
+    from smtpprobe.render.escaping import escape
+
+    return "\n".join(_NOT_XML.sub("?", escape(line)) for line in text.split("\n"))

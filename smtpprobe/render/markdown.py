@@ -1,0 +1,153 @@
+"""GitHub-flavoured Markdown: for a job's summary, a ticket or a wiki.
+
+What comes from outside stands in code spans or is escaped, so that a banner cannot become a link, an image or a tag.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from smtpprobe.render import Style
+from smtpprobe.render.transcript import ConversationView, Step, StepKind, transcript
+from smtpprobe.render.view import FindingView, View, view
+from smtpprobe.render.words import duration, label
+from smtpprobe.report import Report, Severity
+
+SIGNS = {
+    Severity.ERROR: "🔴",
+    Severity.WARNING: "🟠",
+    Severity.INCONCLUSIVE: "🟣",
+    Severity.INFO: "🔵",
+    Severity.OK: "🟢",
+}
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+\-!|~@&:])")
+_PLAIN = re.compile(r"[A-Za-z0-9 ,;.'\"/=?%$^]*")
+
+
+def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
+    """Give a section for each report."""
+    for index, report in enumerate(reports):
+        lines = list(_report(report, style))
+        yield ("\n" if index else "") + "\n".join(lines) + "\n"
+
+
+def _report(report: Report, style: Style) -> Iterator[str]:
+    shown = view(report, style.language)
+    yield f"## {SIGNS[shown.status]} {_text(shown.target)}: {_text(shown.status_word)}"
+    yield ""
+    yield f"**{_text(shown.headline)}**"
+    if shown.lead:
+        yield ""
+        yield _text(shown.lead)
+    if shown.next_step:
+        yield ""
+        yield f"**{_text(label(style.language, 'verdict', 'next'))}:** {_text(shown.next_step)}"
+    if shown.interrupted:
+        yield ""
+        yield f"_{_text(shown.interrupted)}_"
+    yield from _matrix(shown)
+    yield from _section(shown.problems, "problems", style)
+    yield from _section(shown.notes, "notes", style)
+    if style.verbosity:
+        yield from _section(shown.passed, "passed", style)
+        yield from _conversations(report, style)
+
+
+def _matrix(shown: View) -> Iterator[str]:
+    if not shown.hosts:
+        return
+    heads = [label(shown.language, "table", each) for each in ("address", "port", "state", "software", "tls", "time")]
+    yield ""
+    yield "| | " + " | ".join(map(_text, heads)) + " |"
+    yield "|---" * 6 + "|---:|"
+    for host in shown.hosts:
+        name = f"{host.kind} {_code(host.name)}" if host.name else host.kind
+        if not host.endpoints:
+            yield f"| {name} | {_text(host.reason)} | | | | | |"
+        for row in host.endpoints:
+            sign = SIGNS[row.severity] if row.severity is not None else ""
+            time = "" if row.elapsed_s is None else duration(row.elapsed_s, shown.language)
+            ports = ", ".join(map(str, row.ports))
+            cells = (_code(row.address), ports, f"{sign} {_text(row.state)}".strip(), _text(row.software))
+            yield f"| {name} | {' | '.join(cells)} | {_text(row.tls)} | {time} |"
+            name = ""
+
+
+def _section(findings: tuple[FindingView, ...], name: str, style: Style) -> Iterator[str]:
+    if not findings:
+        return
+    yield ""
+    yield f"### {_text(label(style.language, 'section', name))}"
+    for finding in findings:
+        yield from _finding(finding, style)
+
+
+def _finding(finding: FindingView, style: Style) -> Iterator[str]:
+    for instance in finding.instances:
+        yield ""
+        yield f"- {SIGNS[finding.severity]} **{_text(instance.title)}** {_code(finding.id)}"
+        for place in instance.places:
+            yield "  - " + " ".join(map(_code, filter(None, (place.host, *place.endpoints))))
+        for lines in instance.replies:
+            yield ""
+            yield from (f"      {line}" for line in lines)
+    if finding.meaning:
+        yield ""
+        yield f"  {_text(finding.meaning)}"
+    reply = finding.reply
+    if reply is not None and reply.diagnosis:
+        yield ""
+        yield f"  {_text(label(style.language, 'finding', 'reason'))}: {_text(reply.diagnosis)}"
+    if finding.steps:
+        yield ""
+        yield from (f"  {number}. {_text(step)}" for number, step in enumerate(finding.steps, 1))
+
+
+def _conversations(report: Report, style: Style) -> Iterator[str]:
+    for conversation in transcript(report, style.language).conversations:
+        yield from _conversation(conversation)
+
+
+def _conversation(conversation: ConversationView) -> Iterator[str]:
+    yield ""
+    yield f"<details><summary>{_html(conversation.title)}</summary>"
+    yield ""
+    yield from (f"    {line}" for step in conversation.steps for line in _step_lines(step))
+    yield ""
+    yield "</details>"
+
+
+def _step_lines(step: Step) -> Iterator[str]:
+    sign = {StepKind.SENT: "->", StepKind.RECEIVED: "<-", StepKind.EVENT: "=="}[step.kind]
+    for line in step.lines:
+        yield f"{step.at_s:7.3f} {sign} {line}"
+
+
+def _text(text: str) -> str:
+    """Escape what Markdown would act on, as far as it stands in the text."""
+    if _PLAIN.fullmatch(text):
+        return text
+    return _SPECIAL.sub(lambda found: _entity(found[1]), text)
+
+
+def _entity(character: str) -> str:
+    return (
+        f"&#{ord(character)};" if character in "<>|&@:`" else f"\\{character}" if character in "\\*_[]#~" else character
+    )
+
+
+def _code(text: str) -> str:
+    """Put text into a code span that it cannot leave; a bar would end the cell of a table even there."""
+    inner = text.replace("|", "¦")
+    longest = max((len(run) for run in re.findall("`+", inner)), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if inner.startswith("`") or inner.endswith("`") else ""
+    return f"{fence}{pad}{inner}{pad}{fence}" if inner else ""
+
+
+def _html(text: str) -> str:
+    from html import escape
+
+    return escape(text)

@@ -1,0 +1,136 @@
+"""One status line with performance data, and an exit status: what Nagios, Icinga, Checkmk and their kin read.
+
+The Monitoring Plugins guidelines give the grammar: ``SMTPPROBE OK - text | 'label'=value[unit];warn;crit;min;max``.
+States are 0 OK, 1 WARNING, 2 CRITICAL and 3 UNKNOWN, other than those of the other formats, so `exit_status` is part of
+the format. The line has no ``|`` of a server's, which would begin the performance data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from enum import IntEnum
+
+from smtpprobe.render import Style
+from smtpprobe.render.measures import measures
+from smtpprobe.render.places import place
+from smtpprobe.render.thresholds import Range
+from smtpprobe.render.words import finding_words, label
+from smtpprobe.report import GRAVITY, Finding, Report, Severity
+
+MAX_LINE = 4096
+"""Characters. Older readers take 4 KiB and no more; the first line is what everybody shows."""
+
+
+class State(IntEnum):
+    """The exit status that monitoring understands."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+    UNKNOWN = 3
+
+
+_STATES = {
+    Severity.OK: State.OK,
+    Severity.INFO: State.OK,
+    Severity.WARNING: State.WARNING,
+    Severity.ERROR: State.CRITICAL,
+    Severity.INCONCLUSIVE: State.UNKNOWN,
+}
+_GRAVEST_LAST = (State.OK, State.UNKNOWN, State.WARNING, State.CRITICAL)
+"""What is known to be wrong says more than what is not known."""
+
+
+def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
+    """Give the status line with performance data, then a line for each problem (the long output)."""
+    every = tuple(reports)
+    state = _state(every, style)
+    problems = [(report, each) for report in every for each in _problems(report)]
+    said = [f"{place(report, each.where)}: {finding_words(each, style.language).title}" for report, each in problems]
+    said = [*_exceeded(every, style), *said]
+    counts = ", ".join(
+        f"{place(report)}: {label(style.language, 'status', report.status)}" for report in every
+    ) or label(style.language, "verdict", "nothing")
+    first = "; ".join(said[:3]) if said else counts
+    data = " ".join(_data(every, style))
+    line = f"SMTPPROBE {state.name} - {_plain(first)}"
+    yield f"{line[: MAX_LINE - len(data) - 4]}{' | ' + data if data else ''}\n"
+    for text in said:
+        yield _plain(text) + "\n"
+
+
+def exit_status(reports: Sequence[Report], style: Style) -> int:
+    """Give the exit status that goes with the line."""
+    return int(_state(tuple(reports), style))
+
+
+def _state(reports: Sequence[Report], style: Style) -> State:
+    states = [_STATES[report.status] for report in reports]
+    limits = style.thresholds
+    for value, warning, critical in (
+        (_slowest(reports), limits.time_warning, limits.time_critical),
+        (_soonest(reports), limits.days_warning, limits.days_critical),
+    ):
+        if value is not None and critical is not None and critical.alerts(value):
+            states.append(State.CRITICAL)
+        elif value is not None and warning is not None and warning.alerts(value):
+            states.append(State.WARNING)
+    return max(states, key=_GRAVEST_LAST.index, default=State.UNKNOWN)
+
+
+def _problems(report: Report) -> list[Finding]:
+    """Errors, then warnings, then what is not known."""
+    problems = [each for each in report.findings if each.severity not in (Severity.OK, Severity.INFO)]
+    return sorted(problems, key=lambda each: GRAVITY.index(each.severity))
+
+
+def _exceeded(reports: Sequence[Report], style: Style) -> Iterator[str]:
+    limits = style.thresholds
+    slowest, soonest = _slowest(reports), _soonest(reports)
+    if slowest is not None and any(each and each.alerts(slowest) for each in limits[:2]):
+        yield label(style.language, "monitoring", "time", seconds=slowest)
+    if soonest is not None and any(each and each.alerts(soonest) for each in limits[2:]):
+        yield label(style.language, "monitoring", "days", days=int(soonest // 1))
+
+
+def _slowest(reports: Sequence[Report]) -> float | None:
+    times = [each.total_s for report in reports for each in measures(report.evidence) if each.is_serving]
+    return max((each for each in times if each is not None), default=None)
+
+
+def _soonest(reports: Sequence[Report]) -> float | None:
+    days = [each.days_left for report in reports for each in measures(report.evidence)]
+    return min((each for each in days if each is not None), default=None)
+
+
+def _data(reports: Sequence[Report], style: Style) -> Iterator[str]:
+    limits = style.thresholds
+    slowest, soonest = _slowest(reports), _soonest(reports)
+    if slowest is not None:
+        yield _datum("time", slowest, "s", limits.time_warning, limits.time_critical, minimum="0")
+    if soonest is not None:
+        yield _datum("certificate_days", soonest // 1, "", limits.days_warning, limits.days_critical)
+    every = [each for report in reports for each in measures(report.evidence)]
+    yield f"serving={sum(each.is_serving for each in every)};;;0;{len(every)}"
+    for severity in (Severity.ERROR, Severity.WARNING, Severity.INCONCLUSIVE):
+        count = sum(each.severity is severity for report in reports for each in report.findings)
+        yield f"{severity.value}s={count};;;0" if severity is not Severity.INCONCLUSIVE else f"unknown={count};;;0"
+    for each in every:
+        for stage in ("connect", "greeting", "ehlo", "tls"):
+            value = getattr(each, f"{stage}_s")
+            if value is not None:
+                endpoint = each.endpoint
+                yield _datum(f"{endpoint.host}:{endpoint.port}/{endpoint.address}/{stage}", value, "s", minimum="0")
+
+
+def _datum(
+    name: str, value: float, unit: str, warning: Range | None = None, critical: Range | None = None, minimum: str = ""
+) -> str:
+    quoted = "'" + name.replace("'", "''").replace("=", "-") + "'" if not name.replace("_", "").isalnum() else name
+    number = f"{value:.4f}".rstrip("0").rstrip(".")
+    ranges = (warning.text if warning else "", critical.text if critical else "", minimum)
+    return f"{quoted}={number}{unit};{';'.join(ranges)}".rstrip(";") if any(ranges) else f"{quoted}={number}{unit}"
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("|", "/").split())

@@ -1,0 +1,35 @@
+"""Where a finding is, in one short text, and by what it is known again: for formats that have room for one."""
+
+from __future__ import annotations
+
+import hashlib
+
+from smtpprobe.render.escaping import escape
+from smtpprobe.report import Finding, Report, Where
+
+
+def place(report: Report, where: Where | None = None) -> str:
+    """Write ``host address:port`` as far as it is known; the target where it is about nothing narrower."""
+    if where is None:
+        return escape(report.evidence.target.text)
+    endpoint = where.endpoint or where.address
+    host = None if where.host == where.address else where.host
+    return escape(" ".join(filter(None, (host, endpoint)))) or escape(where.domain or report.evidence.target.text)
+
+
+def address_uri(report: Report, where: Where) -> str:
+    """Write the place as a URI: ``smtp://host:port`` (or ``submissions:``), else ``dns:name``."""
+    from urllib.parse import quote
+
+    name = where.host or where.address
+    if name is None or where.port is None:
+        return f"dns:{quote(where.host or where.domain or report.evidence.target.text, safe='.-')}"
+    scheme = where.role.value if where.role is not None else "smtp"
+    host = f"[{name}]" if ":" in name else quote(name, safe=".-")
+    return f"{scheme}://{host}:{where.port}"
+
+
+def fingerprint(report: Report, finding: Finding) -> str:
+    """What stays the same for the same finding from run to run, in hex."""
+    parts = (report.evidence.target.text, finding.id, place(report, finding.where), str(finding.where.phase))
+    return hashlib.sha256("\0".join(parts).encode(errors="backslashreplace")).hexdigest()
