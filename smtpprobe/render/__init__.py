@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from importlib import import_module
-from typing import Final, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-from smtpprobe.render.layout import Terminal
-from smtpprobe.render.thresholds import Thresholds
-from smtpprobe.report import Report, Severity
+if TYPE_CHECKING:
+    from smtpprobe.render.style import Style as Style
+    from smtpprobe.report import Report
 
 FORMATS: Final = {
     "text": "smtpprobe.render.text",
@@ -33,20 +33,6 @@ FORMATS: Final = {
 """Name -> module."""
 
 
-class Style(NamedTuple):
-    """How the caller wants to see reports."""
-
-    language: str = "en"
-    """One of `texts.languages`."""
-    terminal: Terminal = Terminal()
-    verbosity: int = 0
-    """0: what matters; 1: the annotated conversations too; 2: raw bytes and times too."""
-    fail_on: Severity = Severity.ERROR
-    """The threshold by which the exit status is told."""
-    thresholds: Thresholds = Thresholds()
-    """What monitoring holds times and days against."""
-
-
 class Renderer(Protocol):
     """A module of `FORMATS`."""
 
@@ -61,3 +47,12 @@ def renderer(name: str) -> Renderer:
         KeyError: there is no such format.
     """
     return cast("Renderer", import_module(FORMATS[name]))
+
+
+def __getattr__(name: str) -> Any:
+    """Give `Style` when it is asked for (PEP 562): the code book needs the layout alone, and must start at once."""
+    if name == "Style":
+        from smtpprobe.render.style import Style
+
+        return Style
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
