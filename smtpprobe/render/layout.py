@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import IO, Final, NamedTuple
 
 MIN_WIDTH: Final = 40
@@ -84,8 +84,12 @@ def describe_terminal(stream: IO[str], environ: Mapping[str, str] = os.environ) 
     columns = environ.get("COLUMNS", "")
     if columns.isdecimal() and int(columns) > 0:
         width = int(columns)
+    elif is_terminal:
+        import shutil  # brings three compressors along, which a pipe need not wait for
+
+        width = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
     else:
-        width = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns if is_terminal else DEFAULT_WIDTH
+        width = DEFAULT_WIDTH
     is_coloured = (is_terminal and environ.get("TERM") != "dumb") or bool(environ.get("FORCE_COLOR"))
     return Terminal(
         width=max(MIN_WIDTH, min(MAX_WIDTH, width)),
@@ -146,9 +150,16 @@ _WIDE = (
 )
 _OPENING = "（「『【《〈〔［｛"
 _CLOSING = "）」』】》〉〕］｝、。，．：；！？ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ…"
-_PIECE = re.compile(f"[{_OPENING}]*(?:[{_WIDE}]|[^{_WIDE}]+)[{_CLOSING}]*|[{_OPENING}]+")
-"""What stays together in a word: Chinese and Japanese break between any two characters, but not before a closing
-and not after an opening mark (JIS X 4051). Korean breaks at blanks, as Latin does."""
+
+
+@cache
+def _piece() -> re.Pattern[str]:
+    """What stays together in a word: Chinese and Japanese break between any two characters, but not before a closing
+    and not after an opening mark (JIS X 4051). Korean breaks at blanks, as Latin does.
+
+    Compiling it takes as long as importing the rest of this module, and few outputs need it.
+    """
+    return re.compile(f"[{_OPENING}]*(?:[{_WIDE}]|[^{_WIDE}]+)[{_CLOSING}]*|[{_OPENING}]+")
 
 
 def wrap(text: str, cells: int, *, first: str = "", rest: str | None = None) -> list[str]:
@@ -187,7 +198,7 @@ def _pieces(text: str, room: int) -> Iterator[tuple[str, str]]:
     blanks = ""
     for index, word in enumerate(text.split(" ")):
         blanks += " " if index else ""
-        for piece in _PIECE.findall(word):
+        for piece in (word,) if word.isascii() and word else _piece().findall(word):
             rest = piece
             while cell_width(rest) > room:
                 head, rest = _split_at(rest, room)
