@@ -16,7 +16,7 @@ from typing import Final, Literal
 import msgspec
 
 from smtpprobe.evidence import Evidence, Fact, encode
-from smtpprobe.render import Style
+from smtpprobe.render.style import Style
 from smtpprobe.render.words import finding_words
 from smtpprobe.report import REPORT_SCHEMA, Annotation, Finding, Report, Severity
 

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from smtpprobe.render import Style
 from smtpprobe.render.layout import Column, Terminal, cell_width, cut, pad, painted, table_widths, wrap
+from smtpprobe.render.style import Style
 from smtpprobe.render.summary import EndpointView, HostView
 from smtpprobe.render.transcript import transcript
 from smtpprobe.render.transcript_text import transcript_lines

@@ -7,30 +7,26 @@ resolved and every foreign text escaped; a format only lays it out.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
 from smtpprobe.evidence import (
-    Certificate,
     Conversation,
     Evidence,
     Exchange,
     Failure,
     Handshake,
-    Lookup,
-    LookupStatus,
     Phase,
     Reply,
-    Reverse,
-    TlsSession,
-    Trust,
     Unsolicited,
 )
 from smtpprobe.reference.model import Explanation, Retry
 from smtpprobe.render.escaping import escape, show_bytes, show_lines
+from smtpprobe.render.lookups import DnsLine as DnsLine
+from smtpprobe.render.lookups import lookup_lines
+from smtpprobe.render.session import Certificates, Remark, session_line, session_remarks
 from smtpprobe.render.words import explanation_words, keyword_words, label
 from smtpprobe.report import Report, Severity
 
@@ -50,14 +46,6 @@ class StepKind(StrEnum):
     RECEIVED = "received"
     EVENT = "event"
     """Connected, encrypted, closed, or nothing came."""
-
-
-class Remark(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing said about a step."""
-
-    name: str
-    """A label; empty where the text stands by itself."""
-    text: str
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,18 +78,6 @@ class ConversationView(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class DnsLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One question to the name system and its answer."""
-
-    name: str
-    rrtype: str
-    answers: tuple[str, ...]
-    """The records, or the one reason why there is none."""
-    is_found: bool
-    remarks: tuple[str, ...] = ()
-    elapsed_s: float = 0.0
-
-
 class Transcript(msgspec.Struct, frozen=True, kw_only=True):
     """All of one report."""
 
@@ -114,37 +90,18 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
 def transcript(report: Report, language: str) -> Transcript:
     """Put what passed into words."""
     evidence = report.evidence
-    certificates = _Certificates(evidence)
+    certificates = Certificates(evidence)
     explanations: dict[int, dict[int, Explanation]] = {}
     for each in report.annotations:
         explanations.setdefault(each.conversation, {})[each.exchange] = each.explanation
     return Transcript(
         circumstances=tuple(_circumstances(evidence, language)),
-        lookups=tuple(_lookups(evidence, language)),
+        lookups=tuple(lookup_lines(evidence, language)),
         conversations=tuple(
             _conversation(certificates, conversation, explanations.get(index, {}), language)
             for index, conversation in enumerate(evidence.conversations)
         ),
     )
-
-
-class _Certificates:
-    """The certificates of the evidence, each of which is told in full only once."""
-
-    def __init__(self, evidence: Evidence) -> None:
-        self.now = evidence.started_at
-        self._by_key = {each.sha256: each for each in evidence.certificates}
-        self._told: set[str] = set()
-
-    def lines(self, sha256: str, language: str) -> list[str]:
-        certificate = self._by_key.get(sha256)
-        if certificate is None:
-            return [escape(sha256)]
-        lines = list(_certificate(certificate, self.now, language))
-        if sha256 in self._told:
-            lines[1:] = [label(language, "session", "told")]
-        self._told.add(sha256)
-        return lines
 
 
 def _circumstances(evidence: Evidence, language: str) -> Iterator[Remark]:
@@ -161,58 +118,11 @@ def _circumstances(evidence: Evidence, language: str) -> Iterator[Remark]:
         yield Remark(name=label(language, "probe", field), text=escape(value))
 
 
-# --- the name system ------------------------------------------------------------------------------------------------
-
-
-def _lookups(evidence: Evidence, language: str) -> Iterator[DnsLine]:
-    resolution = evidence.resolution
-    if resolution.mx is not None:
-        yield _dns_line(resolution.mx, language)
-    for host in resolution.hosts:
-        for lookup in host.lookups:
-            yield _dns_line(lookup, language)
-    for reverse in resolution.reverse:
-        yield _reverse_line(reverse, language)
-    policies = evidence.policies
-    texts = filter(None, (policies.mta_sts, policies.tls_rpt, *policies.services, *policies.caa))
-    for lookup in (*(each.lookup for each in policies.tlsa), *texts):
-        yield _dns_line(lookup, language)
-
-
-def _dns_line(lookup: Lookup, language: str, name: str = "", *more: str) -> DnsLine:
-    remarks = list(more)
-    if lookup.aliases:
-        remarks.append(label(language, "dns", "alias", name=lookup.canonical_name or "?"))
-    if lookup.ttl_s is not None and lookup.status is not LookupStatus.OVERRIDDEN:
-        remarks.append(label(language, "dns", "ttl", seconds=lookup.ttl_s))
-    if lookup.authenticated:
-        remarks.append(label(language, "dns", "authenticated"))
-    remarks.extend(escape(each) for each in (lookup.extended_error, lookup.detail) if each)
-    status = label(language, "lookup", lookup.status)
-    records = tuple(map(escape, lookup.records))
-    if lookup.status is LookupStatus.OVERRIDDEN:
-        remarks.append(status)
-    return DnsLine(
-        name=name or escape(lookup.name),
-        rrtype=escape(lookup.rrtype),
-        answers=records or (status,),
-        is_found=bool(records),
-        remarks=tuple(remarks),
-        elapsed_s=lookup.elapsed_s,
-    )
-
-
-def _reverse_line(reverse: Reverse, language: str) -> DnsLine:
-    confirmed = any(reverse.address in each.records for each in reverse.forward)
-    remark = label(language, "dns", "reverse-confirmed" if confirmed else "reverse-other")
-    return _dns_line(reverse.ptr, language, escape(reverse.address), *([remark] if reverse.ptr.records else []))
-
-
 # --- one conversation -----------------------------------------------------------------------------------------------
 
 
 def _conversation(
-    certificates: _Certificates, conversation: Conversation, explanations: dict[int, Explanation], language: str
+    certificates: Certificates, conversation: Conversation, explanations: dict[int, Explanation], language: str
 ) -> ConversationView:
     endpoint = conversation.endpoint
     name = "" if endpoint.host == endpoint.address else endpoint.host
@@ -240,7 +150,7 @@ def _conversation(
 
 
 def _steps(
-    certificates: _Certificates, conversation: Conversation, explanations: dict[int, Explanation], language: str
+    certificates: Certificates, conversation: Conversation, explanations: dict[int, Explanation], language: str
 ) -> Iterator[Step]:
     """The steps in the order of the protocol, which times alone do not tell where a clock is coarse."""
     yield from _connect(conversation, language)
@@ -430,81 +340,15 @@ def _offers(reply: Reply | None) -> dict[str, str] | None:
     return {each.keyword.upper(): " ".join((each.keyword, *each.parameters)) for each in capabilities(reply)}
 
 
-# --- TLS ------------------------------------------------------------------------------------------------------------
-
-
-def _handshake(certificates: _Certificates, handshake: Handshake, language: str) -> Step:
+def _handshake(certificates: Certificates, handshake: Handshake, language: str) -> Step:
     outcome = handshake.outcome
     if isinstance(outcome, Failure):
         return _failed(outcome, handshake.started_s, handshake.ended_s, language)
-    parts = [outcome.version.replace("TLSv", "TLS "), outcome.cipher]
-    if outcome.secret_bits is not None:
-        parts.append(label(language, "session", "secret", bits=outcome.secret_bits))
-    parts.append(outcome.group or "")
-    name = handshake.server_name
-    parts.append(label(language, "session", "server-name" if name else "without-name", name=name or ""))
     return Step(
         kind=StepKind.EVENT,
         at_s=handshake.ended_s,
-        lines=(escape(", ".join(filter(None, parts))),),
+        lines=(session_line(handshake, outcome, language),),
         is_encrypted=True,
         took_s=handshake.ended_s - handshake.started_s,
-        remarks=tuple(_session_remarks(certificates, outcome, language)),
+        remarks=tuple(session_remarks(certificates, outcome, language)),
     )
-
-
-def _session_remarks(certificates: _Certificates, session: TlsSession, language: str) -> Iterator[Remark]:
-    if session.trust is not None:
-        yield Remark(name=label(language, "session", "trust"), text=_trust_words(session.trust, language))
-    for number, sha256 in enumerate(session.chain, 1):
-        name = label(language, "session", "chain", number=number)
-        yield Remark(name=name, text="\n".join(certificates.lines(sha256, language)))
-
-
-def _trust_words(trust: Trust, language: str) -> str:
-    if trust.is_name_matched is None:
-        name = "name-unknown"
-    else:
-        name = "name-matched" if trust.is_name_matched else "name-unmatched"
-    parts = [
-        label(language, "session", "chain-trusted" if trust.is_chain_trusted else "chain-untrusted"),
-        label(language, "session", name, name=trust.name or ""),
-        label(language, "session", "dates-valid" if trust.is_within_validity else "dates-invalid"),
-    ]
-    return "\n".join((", ".join(parts), *map(escape, trust.errors)))
-
-
-def _certificate(certificate: Certificate, now: datetime, language: str) -> Iterator[str]:
-    """The facts of one certificate, a line each."""
-
-    def line(name: str, *values: str) -> str:
-        return " ".join((label(language, "session", name), ", ".join(filter(None, values))))
-
-    if certificate.unreadable is not None:
-        yield label(language, "session", "unreadable", reason=certificate.unreadable)
-        yield line("fingerprint", certificate.sha256)
-        return
-    yield line("subject", escape(certificate.subject) or "-")
-    yield line("issuer", escape(certificate.issuer) or "-")
-    names = [*certificate.dns_names, *certificate.ip_addresses]
-    if names:
-        yield line("names", *map(escape, names))
-    yield line("valid", _validity(certificate, now, language))
-    size = str(certificate.key_bits or "")
-    key = " ".join(filter(None, (certificate.key_type or "?", certificate.curve or size)))
-    hashed = certificate.signature_hash
-    yield line("key", key, label(language, "session", "signature", hash=hashed) if hashed else "")
-    yield line("fingerprint", certificate.sha256)
-
-
-def _validity(certificate: Certificate, now: datetime, language: str) -> str:
-    start, end = certificate.not_before, certificate.not_after
-    if start is None or end is None:
-        return "?"
-    if now < start:
-        field, days = "valid-future", (start - now).days
-    elif now > end:
-        field, days = "valid-past", (now - end).days
-    else:
-        field, days = "valid-value", (end - now).days
-    return label(language, "session", field, start=f"{start:%Y-%m-%d}", end=f"{end:%Y-%m-%d}", days=days)

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Final
 
-from smtpprobe.render import Style
 from smtpprobe.render.layout import cell_width, cut, pad, painted, wrap
-from smtpprobe.render.transcript import SLOW_S, ConversationView, DnsLine, Step, StepKind, Transcript
+from smtpprobe.render.lookups import DnsLine
+from smtpprobe.render.style import Style
+from smtpprobe.render.transcript import SLOW_S, ConversationView, Step, StepKind, Transcript
 from smtpprobe.render.words import duration, label
 
 MAX_LINES: Final = 40

@@ -1,0 +1,169 @@
+"""Probes that run beside the program: in a thread with an event loop, while the main thread prints.
+
+So neither a slow terminal nor the judging of one target falsifies the times that are measured on another, and Ctrl-C
+reaches somebody who can answer. Evidence is handed over in the order of the targets, as soon as it is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+from smtpprobe.evidence import Evidence, Options, Target
+from smtpprobe.probing import Progress, collect
+
+AT_ONCE: Final = 16
+"""So many targets are probed at once: each may have `Options.concurrency` connections open."""
+AHEAD: Final = 256
+"""So many targets may be begun after the one whose report is due: what is held in memory."""
+PATIENCE_S: Final = 2.0
+"""Seconds. So long the thread is waited for in the end, when all that is left to do is to close connections."""
+
+
+class _Ready(NamedTuple):
+    number: int
+    evidence: Evidence | None
+    """None: it was stopped before it began."""
+
+
+class _Step(NamedTuple):
+    number: int
+    progress: Progress
+
+
+class _Broken(NamedTuple):
+    error: BaseException
+
+
+class Probes:
+    """The probes of several targets; iterate over it for their evidence."""
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        options: Options,
+        on_progress: Callable[[Target, Progress], None] | None = None,
+    ) -> None:
+        self._targets = targets
+        self._options = options
+        self._on_progress = on_progress
+        self._events: SimpleQueue[_Ready | _Step | _Broken] = SimpleQueue()
+        self._loop = asyncio.new_event_loop()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_stopped = False
+        self._ahead = asyncio.Semaphore(AHEAD)
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+        # A daemon, so that a second Ctrl-C ends the program at once.
+        self._thread = threading.Thread(target=self._run, name="probes", daemon=True)
+        self.not_begun: list[Target] = []
+        """The targets that were never tried, because the probes were stopped before."""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+        if not isinstance(error, KeyboardInterrupt):
+            self._thread.join(PATIENCE_S)
+
+    def __iter__(self) -> Iterator[Evidence]:
+        """Give the evidence of one target after the other.
+
+        Raises:
+            OptionError: an option turned out to be unusable, as a CA file that is none.
+        """
+        early: dict[int, _Ready] = {}
+        for index, target in enumerate(self._targets):
+            while index not in early:
+                match self._events.get():
+                    case _Ready() as ready:
+                        early[ready.number] = ready
+                    case _Step(number, progress):
+                        if number == index and self._on_progress is not None:
+                            self._on_progress(target, progress)
+                    case _Broken(error):
+                        raise error
+            evidence = early.pop(index).evidence
+            self._call(self._ahead.release)
+            if evidence is None:
+                self.not_begun.append(target)
+            else:
+                yield evidence
+
+    def stop(self) -> None:
+        """End all probes now; what is known of those that had begun is handed over. Can be called from a signal."""
+        self._call(self._cancel)
+
+    def _call(self, function: Callable[[], object]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function)
+        except RuntimeError:  # the loop is closed: there is nothing left to be told
+            return
+
+    def _cancel(self) -> None:
+        self._is_stopped = True
+        for task in self._tasks:
+            task.cancel()
+
+    # --- in the thread ----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._probe_all())
+        except BaseException as error:  # noqa: BLE001 - it is raised again in the main thread
+            self._events.put(_Broken(error))
+
+    async def _probe_all(self) -> None:
+        self._tasks = [asyncio.create_task(self._probe(*each)) for each in enumerate(self._targets)]
+        if self._is_stopped:
+            self._cancel()
+        for index, outcome in enumerate(await asyncio.gather(*self._tasks, return_exceptions=True)):
+            if isinstance(outcome, asyncio.CancelledError):
+                self._events.put(_Ready(index, None))
+
+    async def _probe(self, index: int, target: Target) -> None:
+        await self._ahead.acquire()  # released when a report is due
+        try:
+            async with self._at_once:
+                # A cancellation is answered with what is known.
+                evidence = await collect(
+                    target, self._options, on_progress=lambda progress: self._events.put(_Step(index, progress))
+                )
+        except Exception as error:  # noqa: BLE001 - it is raised again in the main thread
+            self._events.put(_Broken(error))
+        else:
+            self._events.put(_Ready(index, evidence))
+
+
+@contextmanager
+def stopping(stop: Callable[[], None]) -> Iterator[list[int]]:
+    """Take the first Ctrl-C as a wish to stop and see what is known; a second one raises `KeyboardInterrupt`.
+
+    Gives a list that has something in it once that happened. A shell that has the signal ignored is obeyed.
+    """
+    received: list[int] = []
+
+    def interrupted(number: int, _: object) -> None:
+        received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt
+        stop()
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield received
+        return
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,108 @@
+"""``smtpprobe check``: probe targets, judge what was found, and report it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from smtpprobe.cli import EXIT_INTERRUPTED
+from smtpprobe.cli.options import EXIT_STATUS, SectionedCommand, option, probe_options, report_options
+from smtpprobe.errors import TargetError
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from smtpprobe.cli.background import Probes
+    from smtpprobe.evidence import Evidence, Target
+
+
+@click.command(
+    cls=SectionedCommand,
+    short_help="Check mail domains, hosts and addresses, and say what to mend.",
+    epilog=EXIT_STATUS,
+)
+@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+@probe_options
+@report_options
+@option("--save", section="Report", metavar="FILE", help="Keep the evidence, for 'smtpprobe judge' to report again.")
+def command(
+    targets: tuple[str, ...],
+    format: str,
+    lang: str | None,
+    fail_on: str,
+    verbose: int,
+    quiet: bool,
+    save: str | None,
+    **probe: Any,
+) -> int:
+    """Check how mail reaches each TARGET, and say what to mend.
+
+    A target is a domain (all its mail servers are tried), a host, an address, HOST:PORT, a URL such as
+    submission://HOST, or somebody's mail address. With '-', targets are read from the standard input, one a line.
+
+    \b
+    Examples:
+      smtpprobe check example.org
+      smtpprobe check -v mx1.example.org:587
+      smtpprobe check --resolve mx.example.org=192.0.2.1 mx.example.org
+      smtpprobe check --format json --fail-on warning - < domains.txt
+    """
+    from contextlib import ExitStack
+
+    from smtpprobe.cli.background import Probes, stopping
+    from smtpprobe.cli.files import replacing
+    from smtpprobe.cli.options import options, style
+    from smtpprobe.cli.progress import ProgressLine
+    from smtpprobe.cli.reporting import report_on
+
+    shown = style(lang=lang, fail_on=fail_on, verbose=verbose, quiet=quiet)
+    chosen = options(**probe)
+    parsed = list(_parsed(targets))
+    line = ProgressLine(shown.language)
+    with ExitStack() as stack:
+        kept = stack.enter_context(replacing(save)) if save is not None else None
+        probes = stack.enter_context(Probes(parsed, chosen, line.show_progress if line.is_possible else None))
+        stack.callback(line.erase)
+        was_stopped = stack.enter_context(stopping(probes.stop))
+        status = report_on(_keep(probes, kept), format, shown, line.erase)
+    if not was_stopped:
+        return status
+    if probes.not_begun:
+        click.echo(f"smtpprobe: stopped; targets that were not tried: {len(probes.not_begun)}", err=True)
+    return EXIT_INTERRUPTED
+
+
+def _parsed(arguments: tuple[str, ...]) -> Iterator[Target]:
+    """Read all targets before any is tried, so that a mistake in the last one costs nothing."""
+    from smtpprobe.targets import parse_target
+
+    for argument in arguments:
+        if argument != "-":
+            yield parse_target(argument)
+            continue
+        is_empty = True
+        for number, line in enumerate(sys.stdin, 1):
+            text = line.partition("#")[0].strip()
+            if not text:
+                continue
+            is_empty = False
+            try:
+                yield parse_target(text)
+            except TargetError as error:
+                raise TargetError(f"standard input, line {number}: {error}") from error
+        if is_empty:
+            raise TargetError("there is no target on the standard input; write one a line")
+
+
+def _keep(probes: Probes, stream: BinaryIO | None) -> Iterator[Evidence]:
+    """Hand evidence on, and write it to a file when its report is out: a JSON document a line."""
+    from smtpprobe.evidence import encode
+    from smtpprobe.render.json import ascii_json
+
+    for evidence in probes:
+        yield evidence
+        if stream is not None:
+            stream.write(ascii_json(encode(evidence)).encode("ascii") + b"\n")

@@ -1,0 +1,324 @@
+"""What several commands ask for in the same way: how a probe is made, and how its report is shown.
+
+Each group of options stands here once, as a decorator and as the function that makes a value of what was typed. Only
+click is imported at the top, since every command's ``--help`` comes by here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from smtpprobe.errors import OptionError
+
+if TYPE_CHECKING:
+    from smtpprobe.evidence import Options
+    from smtpprobe.render.style import Style
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXIT_STATUS: Final = """\b
+Exit status:
+  0    nothing at or above --fail-on (default: error)
+  1    something at or above it
+  2    the command cannot be carried out as given; nothing was judged
+  3    something that matters could not be found out, or nothing was probed
+  130  stopped by Ctrl-C; what was known by then is reported
+"""
+
+
+MAX_NAME_CELLS: Final = 26
+"""Cells. What a longer option does is written below it."""
+
+
+# --- help in sections -----------------------------------------------------------------------------------------------
+
+
+class SectionOption(click.Option):
+    """An option that says under which heading of the help it stands."""
+
+    def __init__(self, *args: Any, section: str = "Options", **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.section = section
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        if record is None or not isinstance(self.type, OneOf):
+            return record
+        return record[0], f"{record[1]} {self.type.describe()}"
+
+
+class SectionedCommand(click.Command):
+    """A command whose help groups its options, and whose last words keep their lines."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                sections.setdefault(getattr(parameter, "section", "Help"), []).append(record)
+        names = [name for records in sections.values() for name, _ in records if len(name) <= MAX_NAME_CELLS]
+        column = max(map(len, names), default=0)
+        for section in sorted(sections, key=lambda each: each == "Help"):
+            with formatter.section(section):
+                formatter.write_dl([(name.ljust(column), text) for name, text in sections[section]], col_max=column)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.epilog:
+            formatter.write_paragraph()
+            formatter.write_text(self.epilog)
+
+
+def option(*names: str, section: str, **more: Any) -> Callable[[F], F]:
+    """An option under a heading of the help."""
+    return click.option(*names, cls=SectionOption, section=section, **more)
+
+
+# --- kinds of values ------------------------------------------------------------------------------------------------
+
+_UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+) *([a-z]*)", re.ASCII)
+MAX_DURATION_S: Final = 24 * 3600
+"""Seconds. Longer waits are mistakes in the unit."""
+
+
+def parse_duration(text: str) -> float:
+    """Read a duration: ``10``, ``10s``, ``1.5s``, ``500ms``, ``2m``; seconds.
+
+    Raises:
+        OptionError: it is none, zero, or longer than `MAX_DURATION_S`.
+    """
+    found = _DURATION.fullmatch(text.strip().lower())
+    unit = _UNITS_S.get(found[2] or "s") if found else None
+    if found is None or unit is None:
+        raise OptionError(f"{text!r} is no duration; write it as 10, 10s, 500ms or 2m")
+    seconds = round(float(found[1]) * unit, 6)
+    if not 0 < seconds <= MAX_DURATION_S:
+        raise OptionError(f"{text!r} is no time to wait; it must be over 0 and at most 24h")
+    return seconds
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
+    """Seconds, written with a unit or without."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_duration(str(value))
+        except OptionError as error:
+            self.fail(str(error), param, ctx)
+
+
+class OneOf(click.ParamType):  # type: ignore[type-arg]
+    """One of several words, which are looked up when they are needed: in the help, and for what was typed."""
+
+    name = "word"
+
+    def __init__(self, words: Callable[[], Iterable[str]]) -> None:
+        self._words = words
+
+    def get_metavar(self, *_: Any, **__: Any) -> str:
+        return "NAME"
+
+    def describe(self) -> str:
+        """Name the words, for the help."""
+        return f"One of {', '.join(self._words())}."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        words = tuple(self._words())
+        if value not in words:
+            self.fail(f"{value!r} is not one of {', '.join(words)}", param, ctx)
+        return str(value)
+
+
+def _formats() -> Iterable[str]:
+    from smtpprobe.render import FORMATS
+
+    return FORMATS
+
+
+# --- how a report is shown ------------------------------------------------------------------------------------------
+
+_SHOWN: Final = "Report"
+
+
+def report_options(function: F) -> F:
+    """Add --format, --lang, --fail-on, -v and -q: the arguments of `style`."""
+    for decorate in reversed(
+        (
+            option("--format", section=_SHOWN, type=OneOf(_formats), default="text", help="How to write it."),
+            lang_option(_SHOWN),
+            option(
+                "--fail-on",
+                section=_SHOWN,
+                metavar="LEVEL",
+                type=OneOf(lambda: ("error", "warning", "info")),
+                default="error",
+                help="What makes the exit status 1.",
+            ),
+            option(
+                "-v",
+                "--verbose",
+                section=_SHOWN,
+                count=True,
+                help="Show the name system and the conversations, explained; -vv the very bytes and times.",
+            ),
+            option("-q", "--quiet", section=_SHOWN, is_flag=True, help="One line a target."),
+        )
+    ):
+        function = decorate(function)
+    return function
+
+
+def lang_option(section: str = _SHOWN) -> Callable[[F], F]:
+    """Add --lang: the argument of `language`."""
+    return option(
+        "--lang",
+        section=section,
+        metavar="TAG",
+        help="Language of the words, as en or zh-Hans; by default that of SMTPPROBE_LANG or the locale.",
+    )
+
+
+def language(lang: str | None, environ: Mapping[str, str] = os.environ) -> str:
+    """Choose the language; what SMTPPROBE_LANG asks for in vain is said on stderr.
+
+    Raises:
+        UnknownLanguageError: the option names a language that is not shipped.
+    """
+    from smtpprobe import texts
+
+    chosen, missing = texts.choose_language(lang, environ)
+    if missing is not None and missing == environ.get("SMTPPROBE_LANG"):
+        # A locale that is not among the languages is nothing to talk about on every run.
+        click.echo(f"smtpprobe: no texts in {missing!r} (SMTPPROBE_LANG); using {chosen!r}", err=True)
+    return chosen
+
+
+def style(*, lang: str | None, fail_on: str, verbose: int, quiet: bool) -> Style:
+    """Say how reports are to be shown on stdout.
+
+    Raises:
+        UnknownLanguageError: no texts are shipped in that language.
+        click.UsageError: both more and less is wanted.
+    """
+    from smtpprobe.render.layout import describe_terminal
+    from smtpprobe.render.style import Style
+    from smtpprobe.report import Severity
+
+    if quiet and verbose:
+        raise click.UsageError("-q and -v exclude each other")
+    return Style(
+        language=language(lang),
+        terminal=describe_terminal(sys.stdout),
+        verbosity=-1 if quiet else min(verbose, 2),
+        fail_on=Severity(fail_on),
+    )
+
+
+# --- how a probe is made --------------------------------------------------------------------------------------------
+
+_PORTS: Final = "Where to connect"
+_NAMES: Final = "Names and trust"
+_TIMES: Final = "Time"
+
+
+def probe_options(function: F) -> F:
+    """Add the options of a probe: the arguments of `options`."""
+    for decorate in reversed(
+        (
+            option(
+                "--port",
+                "ports",
+                section=_PORTS,
+                metavar="PORT",
+                multiple=True,
+                help="A port that must answer, instead of trying 25, 465 and 587: a number, or a service and a number,"
+                " as smtp:2525, submission:2587 or submissions:2465. Repeatable.",
+            ),
+            option("-4", "ipv4", section=_PORTS, is_flag=True, help="Use IPv4 only."),
+            option("-6", "ipv6", section=_PORTS, is_flag=True, help="Use IPv6 only."),
+            option(
+                "--resolver",
+                "resolvers",
+                section=_NAMES,
+                metavar="ADDR[:PORT]",
+                multiple=True,
+                help="Ask this resolver instead of the system's. Repeatable.",
+            ),
+            option(
+                "--resolve",
+                "overrides",
+                section=_NAMES,
+                metavar="NAME=ADDR",
+                multiple=True,
+                help="Use this address for a name; its certificate must still bear the name. Repeatable.",
+            ),
+            option(
+                "--ca",
+                section=_NAMES,
+                metavar="FILE",
+                type=click.Path(dir_okay=False),
+                help="Trust these roots too (PEM), beside the system's.",
+            ),
+            option("--ehlo", section=_NAMES, metavar="NAME", help="Say this in EHLO instead of our own host name."),
+            option(
+                "--timeout",
+                section=_TIMES,
+                type=Duration(),
+                help="Longest time for one step; by default 10s, and 30s for the greeting.",
+            ),
+            option("--deadline", section=_TIMES, type=Duration(), help="Longest time for one target; by default 60s."),
+        )
+    ):
+        function = decorate(function)
+    return function
+
+
+def options(
+    *,
+    ports: Sequence[str] = (),
+    ipv4: bool = False,
+    ipv6: bool = False,
+    resolvers: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    ca: str | None = None,
+    ehlo: str | None = None,
+    timeout: float | None = None,
+    deadline: float | None = None,
+) -> Options:
+    """Make the options of a probe of what was typed.
+
+    Raises:
+        OptionError: a port, resolver or override is none.
+        click.UsageError: both IP versions alone are wanted.
+    """
+    from smtpprobe.endpoints import parse_port
+    from smtpprobe.evidence import DEFAULT_PORTS, Family, Options
+    from smtpprobe.targets import parse_override, parse_resolver
+
+    if ipv4 and ipv6:
+        raise click.UsageError("-4 and -6 exclude each other; without both, IPv4 and IPv6 are used")
+    for resolver in resolvers:
+        parse_resolver(resolver)
+    usual = Options()
+    return Options(
+        ports=tuple(map(parse_port, dict.fromkeys(ports))) or DEFAULT_PORTS,
+        explicit_ports=bool(ports),
+        resolvers=tuple(resolvers),
+        overrides=tuple(map(parse_override, overrides)),
+        ca_file=ca,
+        family=Family.IPV4 if ipv4 else Family.IPV6 if ipv6 else Family.ANY,
+        ehlo_name=ehlo,
+        timeout_s=usual.timeout_s if timeout is None else timeout,
+        greeting_timeout_s=usual.greeting_timeout_s if timeout is None else timeout,
+        deadline_s=usual.deadline_s if deadline is None else deadline,
+    )

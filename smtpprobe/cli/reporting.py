@@ -1,0 +1,43 @@
+"""From evidence to stdout and to an exit status: what `check` and `judge` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+import click
+
+from smtpprobe.checks import judge
+from smtpprobe.cli import EXIT_FINDINGS, EXIT_INCONCLUSIVE, EXIT_OK
+from smtpprobe.evidence import Evidence
+from smtpprobe.render import renderer
+from smtpprobe.render.style import Style
+from smtpprobe.report import Outcome, Report, outcome, worst
+
+EXIT_STATUS: Final = {
+    Outcome.PASSED: EXIT_OK,
+    Outcome.FINDINGS: EXIT_FINDINGS,
+    Outcome.INCONCLUSIVE: EXIT_INCONCLUSIVE,
+}
+
+
+def report_on(
+    evidence: Iterable[Evidence], format: str, style: Style, before: Callable[[], object] = lambda: None
+) -> int:
+    """Judge evidence as it comes, print the reports in a format, and return the exit status.
+
+    Args:
+        before: called before each piece of output.
+    """
+    outcomes: list[Outcome] = []
+
+    def judged() -> Iterator[Report]:
+        for each in evidence:
+            report = judge(each)
+            outcomes.append(outcome(report, style.fail_on))
+            yield report
+
+    for piece in renderer(format).render(judged(), style):
+        before()
+        click.echo(piece, nl=False)
+    return EXIT_STATUS[worst(outcomes)]
