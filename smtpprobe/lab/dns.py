@@ -34,19 +34,18 @@ import dns.name
 import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
-import dns.rdtypes.ANY.SOA
 import dns.rrset
-import dns.zonefile
 
 Records = str | Mapping[str, Mapping[str, str | Iterable[str]]]
-"""Records as master-file lines (RFC 1035 5.1) with full names, where a final dot may be missing; or as
-``{"example.org": {"MX": ["10 mx1.example.org"], "A": "192.0.2.1"}}``."""
+"""Records as lines ``NAME [TTL] [IN] TYPE DATA``, the data as in master files (RFC 1035 5.1), or as a mapping
+``{"example.org": {"MX": ["10 mx1.example.org"], "A": "192.0.2.1"}}``. All names are full names; a final dot may be
+missing. Empty lines and those that begin with ``;`` do not count."""
 
 ANY_TYPE: Final = "ANY"
 """As the type of a fault: for each question about the name."""
 
 DEFAULT_TTL_S: Final = 300
-"""Of records that state none; a TTL, once stated, holds for the following lines (RFC 1035 5.1)."""
+"""Of records that state none."""
 NEGATIVE_TTL_S: Final = 60
 """Of what is denied where the records have no SOA: then the root stands in as their zone."""
 
@@ -147,12 +146,13 @@ class DnsServer:
         Raises:
             dns.exception.DNSException: a line is no record.
         """
-        text = records if isinstance(records, str) else "\n".join(_lines(records))
-        text = "\n".join(line.strip() for line in text.splitlines())  # a leading blank would mean "the same name again"
-        for found in dns.zonefile.read_rrsets(text, default_ttl=DEFAULT_TTL_S):
+        for line in records.splitlines() if isinstance(records, str) else _lines(records):
+            found = _read_line(line)
+            if found is None:
+                continue
             known = self._sets.setdefault((found.name, found.rdtype), found)
             for record in found:
-                known.add(record)
+                known.add(record, found.ttl)
             name = found.name
             while name != dns.name.root:  # RFC 8020 2: what is above an existing name exists too
                 self._names.add(name)
@@ -302,6 +302,26 @@ def _lines(records: Mapping[str, Mapping[str, str | Iterable[str]]]) -> Iterable
         for rrtype, values in by_type.items():
             for value in (values,) if isinstance(values, str) else values:
                 yield f"{name} {rrtype} {value}"
+
+
+def _read_line(line: str) -> dns.rrset.RRset | None:
+    words = line.split(maxsplit=1)
+    if not words or words[0].startswith(";"):
+        return None
+    name, rest, ttl_s = words[0], words[1] if len(words) > 1 else "", DEFAULT_TTL_S
+    word, rest = _first_word(rest)
+    if word.isdigit():
+        ttl_s = int(word)
+        word, rest = _first_word(rest)
+    if word.upper() == "IN":
+        word, rest = _first_word(rest)
+    owner = dns.name.from_text(name)
+    return dns.rrset.from_text_list(owner, ttl_s, "IN", word, [rest], origin=dns.name.root, relativize=False)
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    word, *rest = text.split(maxsplit=1) or [""]
+    return word, rest[0] if rest else ""
 
 
 def _plain(name: dns.name.Name) -> str:
