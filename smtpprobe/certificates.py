@@ -438,3 +438,39 @@ def _issued(issuer: crypto.X509, certificate: crypto.X509) -> bool:
     store.set_flags(_LINK)
     store.add_cert(issuer)
     return _verify(store, certificate, ()) is None
+
+
+# --- paths that other things than roots vouch for ---------------------------------------------------------------------
+
+
+def key_of(der: bytes) -> bytes | None:
+    """The SubjectPublicKeyInfo of a certificate, in DER; None where it cannot be read (RFC 5280 4.1.2.7)."""
+    with _quiet():
+        try:
+            key = x509.load_der_x509_certificate(der).public_key()
+            return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        except _READING_ERRORS:
+            return None
+
+
+def leads_to(chain: tuple[bytes, ...], anchor: bytes, at: datetime | None) -> bool:
+    """Tell whether a chain leads from its leaf to a certificate that is trusted for a reason of its own.
+
+    Args:
+        chain: in DER, leaf first.
+        anchor: in DER; trusted whatever it is, so it need not be self-signed (RFC 7671 5.2.2).
+        at: the time for which the dates of the path must fit; None: dates do not matter.
+    """
+    with _quiet():
+        try:
+            first = crypto.load_certificate(crypto.FILETYPE_ASN1, chain[0])
+            end = crypto.load_certificate(crypto.FILETYPE_ASN1, anchor)
+        except crypto.Error:
+            return False
+        store = crypto.X509Store()
+        store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN | (_NO_CHECK_TIME if at is None else 0))
+        if at is not None:
+            store.set_time(at.astimezone(UTC))
+        store.add_cert(end)
+        others = tuple(_readable(each for each in chain[1:MAX_CHAIN] if each != chain[0]))
+        return _verify(store, first, others) is None
