@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from smtpprobe.checks.kinds import Topic, kind
+from smtpprobe.checks.kinds import Kind, Topic, kind
 from smtpprobe.checks.reading import (
     Service,
     at_domain,
@@ -41,12 +41,12 @@ def summary(evidence: Evidence) -> Iterator[Finding]:
     takes_mail = any(service(each) is Service.SERVES for each in relay)
     takes_submissions = any(service(each) is Service.SERVES for each in submission)
     if takes_mail:
-        yield MAIL_REACHABLE.found(at_domain(evidence), **_counts(relay))
+        yield _counted(MAIL_REACHABLE, evidence, relay)
     elif _all_mx_fail(evidence, relay):
         hosts = tuple(each.name for each in evidence.resolution.hosts)
         yield MX_ALL_UNREACHABLE.found(at_domain(evidence), hosts=hosts, count=len(hosts))
     if takes_submissions:
-        yield SUBMISSION_REACHABLE.found(at_domain(evidence), **_counts(submission))
+        yield _counted(SUBMISSION_REACHABLE, evidence, submission)
         if not takes_mail:
             yield from _relay_not_served(evidence, relay)
 
@@ -61,16 +61,17 @@ def nothing_probed(evidence: Evidence, findings: tuple[Finding, ...]) -> Iterato
         yield NOTHING_PROBED.found(at_domain(evidence))
 
 
-def _counts(conversations: list[Conversation]) -> dict[str, int]:
+def _counted(kind: Kind, evidence: Evidence, conversations: list[Conversation]) -> Finding:
     """Count hosts and addresses, all and those where at least one endpoint serves."""
     serving = [each.endpoint for each in conversations if service(each) is Service.SERVES]
     every = [each.endpoint for each in conversations]
-    return {
-        "serving": len({each.host for each in serving}),
-        "hosts": len({each.host for each in every}),
-        "serving_addresses": len({each.address for each in serving}),
-        "addresses": len({each.address for each in every}),
-    }
+    return kind.found(
+        at_domain(evidence),
+        serving=len({each.host for each in serving}),
+        hosts=len({each.host for each in every}),
+        serving_addresses=len({each.address for each in serving}),
+        addresses=len({each.address for each in every}),
+    )
 
 
 def _all_mx_fail(evidence: Evidence, relay: list[Conversation]) -> bool:
