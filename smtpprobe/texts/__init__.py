@@ -1,8 +1,10 @@
 """Every word that a person reads, by language.
 
 ``texts/<lang>/<room>.toml`` holds tables keyed by stable ids; each field of a table is one phrase. Facts are not here:
-an RFC section or who must act stands once, in the reference, for all languages. English is complete by definition; a
-language is shipped when it has the same rooms, keys, fields and placeholders, which a test demands.
+an RFC section or who must act stands once, in the reference, for all languages. English is complete by definition. A
+language is offered as soon as its folder has every room that English has; a test then demands the same keys, fields
+and placeholders. Until that, a translator works room by room, and ``python -m smtpprobe.texts LANGUAGE`` lists what is
+still missing.
 
 Reading is lazy, since one explanation needs a handful of phrases out of thousands: a file is cut at its table headers
 and only the tables asked for are parsed. So a table header stands at the beginning of its line, and no line inside a
@@ -11,10 +13,10 @@ multi-line string may begin with ``[``; a test compares with parsing the whole f
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 
 from smtpprobe.errors import UnknownLanguageError
 
@@ -22,15 +24,38 @@ DEFAULT_LANGUAGE = "en"
 ENVIRONMENT = ("SMTPPROBE_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
 """Where a language is looked for when none is asked for, first match first."""
 
-_HERE = Path(__file__).parent
-_HEADER = re.compile(r"^\[\s*(?:\"([^\"\n]+)\"|([A-Za-z0-9_-]+))\s*\][ \t]*(?:#[^\n]*)?$", re.MULTILINE)
+RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
+"""Primary tags of languages that are written from right to left."""
+
+FOLDER = os.path.dirname(__file__)
+"""Where the languages are, each a folder of its own."""
+
+_FIELD = re.compile(r'^([A-Za-z0-9_-]+) = (?:"""\n?(.*?)"""|"([^"\n]*)")$', re.MULTILINE | re.DOTALL)
+"""A field without escapes, which most are; the body of a table is a few of them."""
 
 
 @cache
 def languages() -> tuple[str, ...]:
-    """List the shipped languages as BCP 47 tags (``en``, ``pt-BR``, ``zh-Hans``), English first."""
-    found = sorted(path.name for path in _HERE.iterdir() if path.is_dir() and any(path.glob("*.toml")))
-    return (DEFAULT_LANGUAGE, *(tag for tag in found if tag != DEFAULT_LANGUAGE))
+    """List the shipped languages as BCP 47 tags (``en``, ``pt-BR``, ``zh-Hans``), English first.
+
+    A folder that lacks a room is a translation under way and not listed.
+    """
+    needed = frozenset(rooms(DEFAULT_LANGUAGE))
+    return (DEFAULT_LANGUAGE, *(tag for tag in folders() if tag != DEFAULT_LANGUAGE and needed.issubset(rooms(tag))))
+
+
+def folders() -> tuple[str, ...]:
+    """List the languages that have a folder, whether complete or not, in alphabetic order."""
+    return tuple(sorted(each.name for each in os.scandir(FOLDER) if each.is_dir() and rooms(each.name)))
+
+
+def rooms(language: str) -> tuple[str, ...]:
+    """List the rooms of a language in alphabetic order; empty if it has none."""
+    try:
+        names = os.listdir(os.path.join(FOLDER, language))
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
 def match_language(wanted: str) -> str | None:
@@ -73,10 +98,13 @@ def choose_language(option: str | None, environ: Mapping[str, str]) -> tuple[str
 @cache
 def _sections(language: str, room: str) -> dict[str, str]:
     """Cut a file at its table headers: key -> the TOML text of that table's body."""
-    text = (_HERE / language / f"{room}.toml").read_text(encoding="utf-8")
-    headers = list(_HEADER.finditer(text))
-    ends = [header.start() for header in headers[1:]] + [len(text)]
-    return {h[1] or h[2]: text[h.end() : end] for h, end in zip(headers, ends, strict=True)}
+    with open(os.path.join(FOLDER, language, f"{room}.toml"), encoding="utf-8") as file:
+        tables = ("\n" + file.read()).split("\n[")[1:]
+    sections = {}
+    for table in tables:
+        header, _, body = table.partition("\n")
+        sections[header.partition("]")[0].strip().strip('"')] = body
+    return sections
 
 
 @cache
@@ -87,11 +115,29 @@ def entry(language: str, room: str, key: str) -> Mapping[str, str] | None:
         FileNotFoundError: there is no such room or language.
     """
     body = _sections(language, room).get(key)
-    if body is None:
-        return None
-    import tomllib  # only when a text is needed: parsing a table is cheap, the import is not
+    return None if body is None else _fields(body)
+
+
+def _fields(body: str) -> dict[str, str]:
+    """Read the body of a table. The plain form is read here, since importing a TOML parser takes as long as all the
+    rest of an explanation; anything else is left to the parser."""
+    fields: dict[str, str] = {}
+    end = 0
+    for field in _FIELD.finditer(body) if "\\" not in body else ():
+        if not _is_blank(body[end : field.start()]):
+            break
+        fields[field[1]] = field[2] if field[2] is not None else field[3]
+        end = field.end()
+    if _is_blank(body[end:]):
+        return fields
+    import tomllib
 
     return tomllib.loads(body)
+
+
+def _is_blank(text: str) -> bool:
+    """Nothing but white space and comments."""
+    return all(not line or line.startswith("#") for line in map(str.strip, text.split("\n")))
 
 
 def keys(language: str, room: str) -> tuple[str, ...]:
