@@ -521,7 +521,7 @@ class Conversation(Fact, frozen=True, kw_only=True):
     handshake: Handshake | None = None
     unsolicited: tuple[Unsolicited, ...] = ()
     is_closed_by_peer: bool = False
-    """The peer closed before we did, QUIT answered or not."""
+    """The peer closed before we did, and not after its reply to QUIT, where both close."""
     versions: tuple[VersionTrial, ...] = ()
     """Of `Options.tls_versions`."""
     security: tuple[SecurityTrial, ...] = ()

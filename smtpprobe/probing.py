@@ -1,0 +1,299 @@
+"""From a target to evidence: resolution, then all endpoints at once, within one deadline. No judgement.
+
+The longest chain of waiting is MX, addresses, the slowest conversation. What no conversation needs runs beside them:
+the reverse names of the addresses, and reading in the roots. Each address and port has one connection at a time, and
+what fails on one endpoint, even by a defect of ours, stays with that endpoint.
+
+    >>> import asyncio
+    >>> from smtpprobe.probing import collect
+    >>> evidence = asyncio.run(collect("mx1.example.org:25"))   # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from smtpprobe import __version__
+from smtpprobe.conversation import Talk
+from smtpprobe.endpoints import plan_endpoints
+from smtpprobe.evidence import (
+    Certificate,
+    Conversation,
+    Endpoint,
+    Evidence,
+    Fact,
+    Lookup,
+    LookupStatus,
+    Options,
+    Resolution,
+    Reverse,
+    Runtime,
+    Target,
+    Trust,
+)
+from smtpprobe.names import own_ehlo_name
+from smtpprobe.resolution import Resolver
+from smtpprobe.targets import parse_target
+
+if TYPE_CHECKING:
+    from smtpprobe.certificates import Roots
+    from smtpprobe.report import Report
+
+REVERSE_GRACE_S: Final = 2.0
+"""How long reverse names are still waited for once all conversations are over: they are worth a note, not a wait."""
+
+QUESTION_WAVES: Final = 3
+"""In how many waves the questions of a resolution go out at most: MX, then the addresses of all hosts, of which the
+resolver takes more than half at once. A question gets no more than its share of the deadline, so that a silent DNS
+ends as a failed look-up and not as a probe that came to nothing."""
+
+
+# --- progress -------------------------------------------------------------------------------------------------------
+
+
+class Resolved(Fact, frozen=True, kw_only=True):
+    """It is known what to connect to."""
+
+    resolution: Resolution
+    endpoints: tuple[Endpoint, ...]
+
+
+class Begun(Fact, frozen=True, kw_only=True):
+    """The conversation with an endpoint begins."""
+
+    endpoint: Endpoint
+
+
+class Ended(Fact, frozen=True, kw_only=True):
+    """The conversation with an endpoint is over."""
+
+    conversation: Conversation
+
+
+class Decided(Fact, frozen=True, kw_only=True):
+    """All is known but how some servers answer QUIT, which is waited for meanwhile. Comes once, unless the probe is
+    interrupted before."""
+
+    evidence: Evidence
+    """As it will be returned, without those last exchanges."""
+
+
+Progress = Resolved | Begun | Ended | Decided
+
+
+# --- the probe ------------------------------------------------------------------------------------------------------
+
+
+async def probe(
+    target: Target | str, options: Options | None = None, *, on_progress: Callable[[Progress], None] | None = None
+) -> Report:
+    """Check a target: collect the evidence and judge it.
+
+    Args:
+        target: anything that `parse_target` reads.
+        options: None: the defaults.
+        on_progress: told what happens while it happens.
+
+    Raises:
+        TargetError: it is no target.
+        OptionError: an option cannot be used.
+    """
+    from smtpprobe.checks import judge
+
+    return judge(await collect(target, options, on_progress=on_progress))
+
+
+async def collect(
+    target: Target | str, options: Options | None = None, *, on_progress: Callable[[Progress], None] | None = None
+) -> Evidence:
+    """Collect all facts about a target. What the network does is in them; it raises nothing.
+
+    When cancelled, as by Ctrl-C, it returns what is known so far, with `Evidence.is_interrupted`.
+
+    Args:
+        target: anything that `parse_target` reads.
+        options: None: the defaults.
+        on_progress: told what happens while it happens. What it raises ends the probe.
+
+    Raises:
+        TargetError: it is no target.
+        OptionError: an option cannot be used.
+    """
+    if isinstance(target, str):
+        target = parse_target(target)
+    probing = _Probing(target, options if options is not None else Options(), on_progress)
+    try:
+        await probing.run()
+    except asyncio.CancelledError:
+        return probing.evidence(is_interrupted=True)
+    return probing.evidence()
+
+
+class _Probing:
+    """One probe while it lasts."""
+
+    def __init__(self, target: Target, options: Options, on_progress: Callable[[Progress], None] | None) -> None:
+        self._began = time.monotonic()
+        self._started_at = datetime.now(UTC)
+        self._target = target
+        self._options = options
+        self._ehlo_name = own_ehlo_name(options.ehlo_name)
+        self._report = on_progress if on_progress is not None else _ignore
+        question_s = min(options.timeout_s, options.deadline_s / QUESTION_WAVES)
+        self._resolver = Resolver(msgspec.structs.replace(options, timeout_s=question_s), self._clock)
+        self._resolution = Resolution(name=target.name)
+        self._endpoints: tuple[Endpoint, ...] = ()
+        self._talks: dict[int, Talk] = {}
+        """By index into the endpoints."""
+        self._undecided: set[int] = set()
+        self._all_decided = asyncio.Event()
+        self._reverse: dict[str, Reverse] = {}
+        self._slots = asyncio.Semaphore(options.concurrency)
+        self._turns: dict[tuple[str, int], asyncio.Lock] = {}
+        self._certificates: dict[str, Certificate] = {}
+        self._trust: dict[tuple[tuple[bytes, ...], str | None], Trust | None] = {}
+
+    def _clock(self) -> float:
+        """Seconds since the probe began."""
+        return time.monotonic() - self._began
+
+    async def run(self) -> None:
+        """Take all steps."""
+        if self._options.ca_file is not None:
+            _load_roots(self._options.ca_file)  # one that cannot be used is to be heard of before anybody is bothered
+        self._resolution = await self._resolver.resolve(self._target)
+        self._endpoints = plan_endpoints(self._target, self._resolution, self._options)
+        self._report(Resolved(resolution=self._resolution, endpoints=self._endpoints))
+        try:
+            await self._talk_to_all()
+        except ExceptionGroup as group:  # of the task group, for what `on_progress` raised
+            raise group.exceptions[0] from None
+
+    async def _talk_to_all(self) -> None:
+        self._undecided = set(range(len(self._endpoints)))
+        async with asyncio.TaskGroup() as group:
+            talks = [group.create_task(self._talk(*each)) for each in enumerate(self._endpoints)]
+            addresses = dict.fromkeys(endpoint.address for endpoint in self._endpoints)
+            reverse = {address: group.create_task(self._look_back(address)) for address in addresses}
+            if self._undecided:
+                await asyncio.sleep(0)  # so that all have set out before the libraries of the roots are imported
+                await asyncio.to_thread(_load_roots, self._options.ca_file)
+                await self._all_decided.wait()
+            await self._finish_reverse(reverse)
+            self._report(Decided(evidence=self.evidence()))
+            for talk in talks:
+                await talk
+
+    # --- one endpoint ---
+
+    async def _talk(self, index: int, endpoint: Endpoint) -> None:
+        turn = self._turns.setdefault((endpoint.address, endpoint.port), asyncio.Lock())
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(turn)
+            await stack.enter_async_context(self._slots)
+            self._report(Begun(endpoint=endpoint))
+            talk = Talk(endpoint, options=self._options, ehlo_name=self._ehlo_name, clock=self._clock)
+            self._talks[index] = talk
+            try:
+                await talk.run(on_decided=lambda: self._decide(index))
+            except Exception:  # noqa: BLE001 - a defect shows as the failure of this endpoint, and hides no other
+                self._decide(index)
+        self._report(Ended(conversation=talk.so_far()))
+
+    def _decide(self, index: int) -> None:
+        self._undecided.discard(index)
+        if not self._undecided:
+            self._all_decided.set()
+
+    # --- one address ---
+
+    async def _look_back(self, address: str) -> None:
+        for found in await self._resolver.reverse((address,)):
+            self._reverse[found.address] = found
+
+    async def _finish_reverse(self, tasks: dict[str, asyncio.Task[None]]) -> None:
+        """Give the reverse names that are still out a last chance."""
+        if not tasks:
+            return
+        left_s = self._options.deadline_s - self._clock()
+        await asyncio.wait(tasks.values(), timeout=max(0.0, min(REVERSE_GRACE_S, left_s)))
+        for address, task in tasks.items():
+            if task.cancel():
+                name = ip_address(address).reverse_pointer
+                detail = "not waited for any longer: everything else was done"
+                given_up = Lookup(name=name, rrtype="PTR", status=LookupStatus.TIMEOUT, detail=detail)
+                self._reverse[address] = Reverse(address=address, ptr=given_up)
+
+    # --- the evidence ---
+
+    def evidence(self, *, is_interrupted: bool = False) -> Evidence:
+        """Write down what is known."""
+        conversations = tuple(self._judged(self._talks[index]) for index in sorted(self._talks))
+        return Evidence(
+            target=self._target,
+            options=self._options,
+            started_at=self._started_at,
+            elapsed_s=self._clock(),
+            ehlo_name=self._ehlo_name,
+            resolution=msgspec.structs.replace(self._resolution, reverse=tuple(self._written_reverse())),
+            endpoints=self._endpoints,
+            conversations=conversations,
+            certificates=tuple(self._certificates.values()),
+            is_interrupted=is_interrupted,
+            runtime=runtime(),
+        )
+
+    def _written_reverse(self) -> Iterator[Reverse]:
+        for address in dict.fromkeys(endpoint.address for endpoint in self._endpoints):
+            if address in self._reverse:
+                yield self._reverse[address]
+
+    def _judged(self, talk: Talk) -> Conversation:
+        """A conversation with the trust in its certificates, which are added to those that are known."""
+        conversation = talk.so_far()
+        session = conversation.session
+        if session is None or conversation.handshake is None:
+            return conversation
+        from smtpprobe.certificates import judge_trust, read_certificate
+
+        for key, der in zip(session.chain, talk.certificates, strict=True):
+            if key not in self._certificates:
+                self._certificates[key] = read_certificate(der)
+        asked = (talk.certificates, conversation.endpoint.name)
+        if asked not in self._trust:
+            self._trust[asked] = judge_trust(*asked, self._started_at, _load_roots(self._options.ca_file))
+        outcome = msgspec.structs.replace(session, trust=self._trust[asked])
+        return msgspec.structs.replace(
+            conversation, handshake=msgspec.structs.replace(conversation.handshake, outcome=outcome)
+        )
+
+
+def runtime() -> Runtime:
+    """What this process runs on."""
+    return Runtime(
+        smtpprobe=__version__,
+        python=platform.python_version(),
+        openssl=ssl.OPENSSL_VERSION,
+        platform=f"{platform.system()} {platform.release()} {platform.machine()}",
+    )
+
+
+def _load_roots(ca_file: str | None) -> Roots:
+    """Load the trusted roots; the libraries that it takes are imported only here."""
+    from smtpprobe.certificates import Roots
+
+    return Roots.load(ca_file)
+
+
+def _ignore(progress: Progress) -> None:
+    """Tell nobody."""
