@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from smtpprobe.evidence import Evidence, Options, Target
-from smtpprobe.probing import Progress, collect
+from smtpprobe.probing import Decided, Progress, collect
 
 AT_ONCE: Final = 16
 """So many targets are probed at once: each may have `Options.concurrency` connections open."""
@@ -26,7 +26,15 @@ PATIENCE_S: Final = 2.0
 """Seconds. So long the thread is waited for in the end, when all that is left to do is to close connections."""
 
 
-class _Ready(NamedTuple):
+class Stage(NamedTuple):
+    """The evidence of one target, whole or nearly so."""
+
+    evidence: Evidence
+    is_final: bool
+    """False: all is known but how servers answer QUIT; the final evidence comes next."""
+
+
+class _Ended(NamedTuple):
     number: int
     evidence: Evidence | None
     """None: it was stopped before it began."""
@@ -42,18 +50,27 @@ class _Broken(NamedTuple):
 
 
 class Probes:
-    """The probes of several targets; iterate over it for their evidence."""
+    """The probes of several targets; iterate over it for what they find."""
 
     def __init__(
         self,
         targets: Sequence[Target],
         options: Options,
-        on_progress: Callable[[Target, Progress], None] | None = None,
+        *,
+        on_progress: Callable[[int, Progress], None] | None = None,
+        on_due: Callable[[int], None] | None = None,
     ) -> None:
+        """Prepare them; they begin with the context.
+
+        Args:
+            on_progress: told what happens to which target, by its place in `targets`.
+            on_due: told which target is waited for from now on.
+        """
         self._targets = targets
         self._options = options
         self._on_progress = on_progress
-        self._events: SimpleQueue[_Ready | _Step | _Broken] = SimpleQueue()
+        self._on_due = on_due
+        self._events: SimpleQueue[_Ended | _Step | _Broken] = SimpleQueue()
         self._loop = asyncio.new_event_loop()
         self._tasks: list[asyncio.Task[None]] = []
         self._is_stopped = False
@@ -75,29 +92,37 @@ class Probes:
         if not isinstance(error, KeyboardInterrupt):
             self._thread.join(PATIENCE_S)
 
-    def __iter__(self) -> Iterator[Evidence]:
-        """Give the evidence of one target after the other.
+    def __iter__(self) -> Iterator[Stage]:
+        """Give one target after the other: nearly whole where that comes first, then whole.
 
         Raises:
             OptionError: an option turned out to be unusable, as a CA file that is none.
         """
-        early: dict[int, _Ready] = {}
-        for index, target in enumerate(self._targets):
-            while index not in early:
+        decided: dict[int, Evidence] = {}
+        ended: dict[int, _Ended] = {}
+        for due, target in enumerate(self._targets):
+            if self._on_due is not None:
+                self._on_due(due)
+            while due not in ended:
+                if due in decided:
+                    yield Stage(decided.pop(due), is_final=False)
                 match self._events.get():
-                    case _Ready() as ready:
-                        early[ready.number] = ready
+                    case _Ended() as event:
+                        ended[event.number] = event
+                        decided.pop(event.number, None)
                     case _Step(number, progress):
-                        if number == index and self._on_progress is not None:
-                            self._on_progress(target, progress)
+                        if isinstance(progress, Decided):
+                            decided[number] = progress.evidence
+                        if self._on_progress is not None:
+                            self._on_progress(number, progress)
                     case _Broken(error):
                         raise error
-            evidence = early.pop(index).evidence
+            evidence = ended.pop(due).evidence
             self._call(self._ahead.release)
             if evidence is None:
                 self.not_begun.append(target)
             else:
-                yield evidence
+                yield Stage(evidence, is_final=True)
 
     def stop(self) -> None:
         """End all probes now; what is known of those that had begun is handed over. Can be called from a signal."""
@@ -127,22 +152,22 @@ class Probes:
         self._tasks = [asyncio.create_task(self._probe(*each)) for each in enumerate(self._targets)]
         if self._is_stopped:
             self._cancel()
-        for index, outcome in enumerate(await asyncio.gather(*self._tasks, return_exceptions=True)):
+        for number, outcome in enumerate(await asyncio.gather(*self._tasks, return_exceptions=True)):
             if isinstance(outcome, asyncio.CancelledError):
-                self._events.put(_Ready(index, None))
+                self._events.put(_Ended(number, None))
 
-    async def _probe(self, index: int, target: Target) -> None:
-        await self._ahead.acquire()  # released when a report is due
+    async def _probe(self, number: int, target: Target) -> None:
+        await self._ahead.acquire()  # released when its report is out
         try:
             async with self._at_once:
                 # A cancellation is answered with what is known.
                 evidence = await collect(
-                    target, self._options, on_progress=lambda progress: self._events.put(_Step(index, progress))
+                    target, self._options, on_progress=lambda progress: self._events.put(_Step(number, progress))
                 )
         except Exception as error:  # noqa: BLE001 - it is raised again in the main thread
             self._events.put(_Broken(error))
         else:
-            self._events.put(_Ready(index, evidence))
+            self._events.put(_Ended(number, evidence))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,8 +15,8 @@ from smtpprobe.errors import TargetError
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from smtpprobe.cli.background import Probes
-    from smtpprobe.evidence import Evidence, Target
+    from smtpprobe.cli.background import Stage
+    from smtpprobe.evidence import Target
 
 
 @click.command(
@@ -56,18 +56,22 @@ def command(
     from smtpprobe.cli.files import replacing
     from smtpprobe.cli.options import options, style
     from smtpprobe.cli.progress import ProgressLine
-    from smtpprobe.cli.reporting import report_on
+    from smtpprobe.cli.reporting import report_at_once, report_on
 
     shown = style(lang=lang, fail_on=fail_on, verbose=verbose, quiet=quiet)
     chosen = options(**probe)
     parsed = list(_parsed(targets))
-    line = ProgressLine(shown.language)
+    line = ProgressLine(parsed, shown.language)
     with ExitStack() as stack:
         kept = stack.enter_context(replacing(save)) if save is not None else None
-        probes = stack.enter_context(Probes(parsed, chosen, line.show_progress if line.is_possible else None))
+        probes = stack.enter_context(Probes(parsed, chosen, on_progress=line.take, on_due=line.wait_for))
         stack.callback(line.erase)
         was_stopped = stack.enter_context(stopping(probes.stop))
-        status = report_on(_keep(probes, kept), format, shown, line.erase)
+        stages = _keep(probes, kept)
+        if format == "text" and sys.stdout.isatty():
+            status = report_at_once(stages, shown, line.erase)
+        else:
+            status = report_on((each.evidence for each in stages if each.is_final), format, shown, line.erase)
     if not was_stopped:
         return status
     if probes.not_begun:
@@ -97,12 +101,12 @@ def _parsed(arguments: tuple[str, ...]) -> Iterator[Target]:
             raise TargetError("there is no target on the standard input; write one a line")
 
 
-def _keep(probes: Probes, stream: BinaryIO | None) -> Iterator[Evidence]:
+def _keep(stages: Iterable[Stage], stream: BinaryIO | None) -> Iterator[Stage]:
     """Hand evidence on, and write it to a file when its report is out: a JSON document a line."""
     from smtpprobe.evidence import encode
     from smtpprobe.render.json import ascii_json
 
-    for evidence in probes:
-        yield evidence
-        if stream is not None:
-            stream.write(ascii_json(encode(evidence)).encode("ascii") + b"\n")
+    for stage in stages:
+        yield stage
+        if stream is not None and stage.is_final:
+            stream.write(ascii_json(encode(stage.evidence)).encode("ascii") + b"\n")

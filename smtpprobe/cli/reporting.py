@@ -37,7 +37,34 @@ def report_on(
             outcomes.append(outcome(report, style.fail_on))
             yield report
 
-    for piece in renderer(format).render(judged(), style):
+    _print(renderer(format).render(judged(), style), before)
+    return EXIT_STATUS[worst(outcomes)]
+
+
+def report_at_once(
+    stages: Iterable[tuple[Evidence, bool]], style: Style, before: Callable[[], object] = lambda: None
+) -> int:
+    """Do the same in text for somebody who waits at a terminal: the answer is there as soon as it is certain.
+
+    Args:
+        stages: evidence, and whether it is final; see `background.Stage`.
+    """
+    from smtpprobe.render.text import render_at_once
+
+    outcomes: list[Outcome] = []
+
+    def judged() -> Iterator[tuple[Report, bool]]:
+        for each, is_final in stages:
+            report = judge(each)
+            if is_final:
+                outcomes.append(outcome(report, style.fail_on))
+            yield report, is_final
+
+    _print(render_at_once(judged(), style), before)
+    return EXIT_STATUS[worst(outcomes)]
+
+
+def _print(pieces: Iterable[str], before: Callable[[], object]) -> None:
+    for piece in pieces:
         before()
         click.echo(piece, nl=False)
-    return EXIT_STATUS[worst(outcomes)]

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+import msgspec
+
 from smtpprobe.render.layout import Column, Terminal, cell_width, cut, pad, painted, table_widths, wrap
 from smtpprobe.render.style import Style
 from smtpprobe.render.summary import EndpointView, HostView
@@ -34,33 +36,69 @@ MIN_SOFTWARE_CELLS: Final = 10
 
 def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
     """Give the reports one by one, and in the end what they come to."""
+    return render_at_once(((report, True) for report in reports), style)
+
+
+def render_at_once(stages: Iterable[tuple[Report, bool]], style: Style) -> Iterator[str]:
+    """Give each report as soon as its answer is certain, although servers have not yet said goodbye.
+
+    Args:
+        stages: reports, and whether each is final. One that is not is followed by the final one of the same target, of
+            which only what is new is given then.
+    """
     statuses: Counter[Severity] = Counter()
     outcomes: list[Outcome] = []
     is_interrupted = False
-    for report in reports:
-        seen = view(report, style.language)
+    begun: Report | None = None
+    for report, is_final in stages:
+        lines: list[str] = []
+        if begun is None and outcomes and style.verbosity >= 0:
+            lines = ["", style.terminal.paint(style.terminal.sign("rule") * 40, "dim"), ""]
         if style.verbosity < 0:
-            lines = list(_answer_line(seen, style.terminal))
+            lines.extend(_answer_line(view(report, style.language), style.terminal) if is_final else ())
+        elif begun is None:
+            lines.extend(_head(view(report, style.language), style))
         else:
-            lines = [] if not outcomes else ["", style.terminal.paint(style.terminal.sign("rule") * 40, "dim"), ""]
-            lines.extend(report_lines(report, seen, style))
-        statuses[report.status] += 1
-        outcomes.append(outcome(report, style.fail_on))
-        is_interrupted = is_interrupted or report.evidence.is_interrupted
+            lines.extend(_what_is_new(begun, report, style))
+        begun = None if is_final else report
+        if is_final:
+            lines.extend(_tail(report, style) if style.verbosity >= 0 else ())
+            statuses[report.status] += 1
+            outcomes.append(outcome(report, style.fail_on))
+            is_interrupted = is_interrupted or report.evidence.is_interrupted
         yield "".join(f"{line}\n" for line in lines)
     if style.verbosity >= 0:
         lines = list(_closing(statuses, None if is_interrupted else worst(outcomes), style))
         yield "".join(f"{line}\n" for line in lines)
 
 
-def report_lines(report: Report, seen: View, style: Style) -> Iterator[str]:
-    """Lay one report out."""
+def _head(seen: View, style: Style) -> Iterator[str]:
+    """The answer and what it rests on."""
     yield from _answer(seen, style)
     yield from _summary(seen.hosts, style)
+    yield from _findings(seen, style)
+
+
+def _findings(seen: View, style: Style) -> Iterator[str]:
     for problem in seen.problems:
         yield ""
         yield from _problem(problem, style)
     yield from _short_findings(seen.notes, "notes", style)
+
+
+def _what_is_new(begun: Report, report: Report, style: Style) -> Iterator[str]:
+    """What the end of the conversations added to a report that is on the screen."""
+    added = tuple(finding for finding in report.findings if finding not in begun.findings)
+    seen = view(msgspec.structs.replace(report, findings=added), style.language)
+    if report.status is not begun.status or report.evidence.is_interrupted:
+        yield ""
+        yield from _answer(view(report, style.language), style)
+    yield from _findings(seen, style)
+
+
+def _tail(report: Report, style: Style) -> Iterator[str]:
+    """How it came about, and what it took."""
+    seen = view(report, style.language)
     if style.verbosity > 0:
         yield from _short_findings(seen.passed, "passed", style)
         yield from transcript_lines(transcript(report, style.language), style)

@@ -1,0 +1,206 @@
+"""The report at a terminal: what it says first, that it fits, and that nothing of a server acts on the screen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import msgspec
+import pytest
+
+from smtpprobe.render.layout import Terminal, cell_width
+from smtpprobe.render.style import Style
+from smtpprobe.render.text import render
+from smtpprobe.report import Finding, Report, Severity, Where
+from tests.render import reports
+
+WORLDS = pytest.mark.parametrize("world", reports.ALL)
+SGR = re.compile("\x1b\\[[0-9;]*m")
+
+
+def show(*shown: Report, width: int = 80, verbosity: int = 0, **more: bool) -> str:
+    return "".join(render(iter(shown), Style(terminal=Terminal(width, **more), verbosity=verbosity)))
+
+
+def with_findings(*findings: Finding) -> Report:
+    return msgspec.structs.replace(reports.healthy(), findings=findings)
+
+
+# --- as a whole -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("world", "width", "verbosity"),
+    [
+        *((world, 80, 0) for world in reports.ALL),
+        ("mixed", 40, 0),
+        ("mixed", 120, 0),
+        ("mixed", 100, 1),
+        ("host", 80, 2),
+        ("hostile", 80, 1),
+        ("hostile", 40, 2),
+    ],
+)
+def test_the_report_looks_as_it_did(
+    world: str, width: int, verbosity: int, golden: Callable[[str, str], None]
+) -> None:
+    name = f"{world}-{width}{'-' + 'v' * verbosity if verbosity else ''}.txt"
+    golden(name, show(reports.ALL[world](), width=width, verbosity=verbosity))
+
+
+def test_several_reports_look_as_they_did(golden: Callable[[str, str], None]) -> None:
+    three = [reports.healthy(), reports.dead(), reports.inconclusive()]
+    golden("several-80.txt", show(*three))
+    golden("several-80-q.txt", show(*three, verbosity=-1))
+
+
+@WORLDS
+@pytest.mark.parametrize("width", [40, 59, 60, 80, 120, 200])
+@pytest.mark.parametrize("verbosity", [-1, 0, 1, 2])
+def test_no_line_is_wider_than_the_terminal(world: str, width: int, verbosity: int) -> None:
+    lines = show(reports.ALL[world](), width=width, verbosity=verbosity).splitlines()
+    assert [line for line in lines if cell_width(line) > width] == []
+
+
+@WORLDS
+@pytest.mark.parametrize("verbosity", [-1, 0, 1, 2])
+def test_nothing_but_printable_text_reaches_a_plain_terminal(world: str, verbosity: int) -> None:
+    for line in show(reports.ALL[world](), verbosity=verbosity).split("\n"):
+        assert line.isprintable(), repr(line)
+
+
+@WORLDS
+def test_colour_adds_nothing_to_what_is_said(world: str) -> None:
+    coloured = show(reports.ALL[world](), verbosity=1, is_coloured=True)
+    assert SGR.search(coloured)
+    assert SGR.sub("", coloured) == show(reports.ALL[world](), verbosity=1)
+    assert coloured.count("\x1b") == len(SGR.findall(coloured)), "an escape sequence that is not ours"
+
+
+@pytest.mark.parametrize("world", ["healthy", "mixed", "dead", "inconclusive", "host"])
+def test_a_terminal_without_unicode_gets_ascii(world: str) -> None:
+    assert show(reports.ALL[world](), verbosity=2, is_unicode=False).isascii()
+
+
+def test_no_line_ends_in_blanks() -> None:
+    text = show(reports.mixed(), verbosity=2)
+    assert [line for line in text.splitlines() if line != line.rstrip()] == []
+
+
+# --- the first lines ------------------------------------------------------------------------------------------------
+
+
+def test_a_healthy_domain_is_told_in_the_first_line_and_has_no_next_step() -> None:
+    first, second, *_ = show(reports.healthy()).splitlines()
+    assert first.startswith("✔ OK  example.org – ")
+    assert second == ""
+
+
+def test_a_problem_stands_below_the_answer_with_the_next_step() -> None:
+    finding = Finding(id="mx-host-not-found", severity=Severity.ERROR, where=Where(host="mx9.example.org"))
+    report = reports.mixed()
+    report = msgspec.structs.replace(report, findings=(finding, *report.findings))
+    first, second, third, *_ = show(report, width=200).splitlines()
+    assert first.startswith("✖ ERROR  example.org – ")
+    assert second.startswith("  ✖ ")
+    assert third.startswith("  → Next: ")
+
+
+def test_an_interrupted_probe_says_how_far_it_came_and_promises_no_exit_status() -> None:
+    whole = reports.mixed()
+    part = msgspec.structs.replace(
+        whole.evidence, is_interrupted=True, conversations=whole.evidence.conversations[:2]
+    )
+    text = show(msgspec.structs.replace(whole, evidence=part))
+    assert f"interrupted, 2 of {len(whole.evidence.endpoints)} endpoints finished" in text
+    assert "exit status" not in text
+    assert "not finished" in text, "the others have their rows"
+
+
+# --- the findings ---------------------------------------------------------------------------------------------------
+
+
+def test_a_finding_without_words_stands_for_itself_and_escapes_what_it_names() -> None:
+    finding = Finding(id="my-own-check", severity=Severity.WARNING, params={"said": "a\x1b[2Jb", "count": 3})
+    text = show(with_findings(finding))
+    assert "▲ warning: my-own-check (said=a\\x1b[2Jb, count=3)" in text
+
+
+def test_the_same_advice_is_given_once_for_all_places() -> None:
+    findings = [
+        Finding(
+            id="my-own-check",
+            severity=Severity.ERROR,
+            where=Where(host="mx1.example.org", address=f"192.0.2.{number}", port=25),
+        )
+        for number in range(1, 13)
+    ]
+    text = show(with_findings(*findings))
+    assert text.count("✖ error: my-own-check") == 1
+    assert "192.0.2.8:25" in text
+    assert "192.0.2.9:25" not in text
+    assert "4 more" in text
+    assert "192.0.2.12:25" in show(with_findings(*findings), verbosity=1)
+
+
+def test_a_long_reply_is_cut_but_with_verbosity() -> None:
+    from smtpprobe.replies import parse_reply
+
+    reply = parse_reply(b"".join(b"550-line %d\r\n" % number for number in range(1, 20)) + b"550 end\r\n")
+    finding = Finding(id="my-own-check", severity=Severity.ERROR, reply=reply)
+    assert "550-line 6" in show(with_findings(finding))
+    assert "550-line 7" not in show(with_findings(finding))
+    assert "14 more lines" in show(with_findings(finding))
+    assert "550 end" in show(with_findings(finding), verbosity=1)
+
+
+# --- the summary ----------------------------------------------------------------------------------------------------
+
+
+def test_ports_of_which_the_same_is_to_be_said_share_a_row() -> None:
+    assert re.search(r"^ +465, 587 +closed", show(reports.healthy()), re.MULTILINE)
+
+
+def test_wide_characters_line_up() -> None:
+    report = reports.healthy()
+    talks = list(report.evidence.conversations)
+    script = reports.POSTFIX.replace("Postfix (Debian/GNU)", "邮件服务器就绪".encode().decode("latin-1"))
+    talks[0] = reports.talk(talks[0].endpoint, script)
+    shown = msgspec.structs.replace(report, evidence=msgspec.structs.replace(report.evidence, conversations=tuple(talks)))
+    rows = [line for line in show(shown, width=120).splitlines() if line.endswith(" ms")]
+    assert "邮件服务器就绪" in rows[0]
+    assert len({cell_width(row) for row in rows}) == 1
+
+
+# --- several targets ------------------------------------------------------------------------------------------------
+
+
+def test_each_report_is_given_before_the_next_is_asked_for() -> None:
+    asked: list[str] = []
+
+    def ready() -> Iterator[Report]:
+        for name in ("healthy", "dead"):
+            asked.append(name)
+            yield reports.ALL[name]()
+
+    pieces = render(ready(), Style())
+    assert "example.org" in next(pieces)
+    assert asked == ["healthy"]
+
+
+@pytest.mark.parametrize(
+    ("worlds", "fail_on", "closing"),
+    [
+        (["healthy"], Severity.ERROR, "exit status 0: nothing at or above 'error'"),
+        (["healthy", "dead"], Severity.ERROR, "exit status 1: something at or above 'error'"),
+        (["healthy", "inconclusive"], Severity.ERROR, "exit status 3: something that matters is not known"),
+        (["inconclusive", "dead"], Severity.ERROR, "exit status 1: something at or above 'error'"),
+        ([], Severity.ERROR, "exit status 3: something that matters is not known"),
+    ],
+)
+def test_the_last_line_says_what_the_exit_status_means(worlds: list[str], fail_on: Severity, closing: str) -> None:
+    shown = (reports.ALL[world]() for world in worlds)
+    text = "".join(render(shown, Style(fail_on=fail_on)))
+    assert text.splitlines()[-1] == closing
+
+
