@@ -150,6 +150,8 @@ class Options(Fact, frozen=True, kw_only=True):
     """Look up what a domain publishes about transport security: TLSA, MTA-STS with its policy, TLS-RPT."""
     trust_ad: bool = False
     """Take the AD bit of the resolver for true although the path to it is not known to be safe."""
+    policy_port: int = 443
+    """Where the policy host of MTA-STS is; another than 443 (RFC 8461 3.3) in a world of one's own only."""
     tls_versions: bool = False
     """Try each TLS version, over a connection each (`MAX_VERSION_CONNECTIONS` an endpoint)."""
     security: bool = False
@@ -610,7 +612,7 @@ class PolicyFetch(Fact, frozen=True, kw_only=True):
     lookups: tuple[Lookup, ...] = ()
     """The A and AAAA questions for the policy host."""
     failure: Failure | None = None
-    """Why there is no answer: name, connect, TLS (an untrusted certificate is a failure), time."""
+    """Why there is no answer: name, connect, TLS, time. A certificate that is not trusted is told by `trust` alone."""
     started_s: float
     ended_s: float
 
@@ -627,8 +629,6 @@ class Policies(Fact, frozen=True, kw_only=True):
     """TXT at ``_smtp._tls.<domain>`` (RFC 8460 3); None where it was not asked."""
     services: tuple[Lookup, ...] = ()
     """SRV of ``_submission._tcp`` and ``_submissions._tcp``."""
-    caa: tuple[Lookup, ...] = ()
-    """CAA of the hosts (RFC 8659)."""
 
 
 # --- certificates ---------------------------------------------------------------------------------------------------

@@ -152,6 +152,8 @@ def effective_policy(policies: Policies) -> Policy | None:
         return None
     if fetched is None or fetched.failure is not None or fetched.status != 200 or fetched.is_cut:
         return None
+    if fetched.trust is None or not fetched.trust.is_trusted:
+        return None
     if (fetched.media_type or "").partition(";")[0].strip().lower() != MEDIA_TYPE:
         return None
     policy = read_policy(fetched.body)

@@ -1,0 +1,152 @@
+"""Fetching an MTA-STS policy over HTTPS (RFC 8461 3.3): the only importer of an HTTP client.
+
+The name of the host is resolved by the probe's own resolver, so that ``--resolve`` and ``--resolver`` hold here too. Its
+certificate is recorded and judged like that of a mail server: a policy that comes with a bad one is shown, and the
+reason with it, though no sender would act on it. Redirects are not followed, and a body is cut at
+`MAX_POLICY_BYTES`. A domain without a policy never pays for the import.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import httpx
+import msgspec
+
+from smtpprobe.evidence import (
+    MAX_POLICY_BYTES,
+    Failure,
+    FailureKind,
+    Lookup,
+    LookupStatus,
+    Phase,
+    PolicyFetch,
+)
+from smtpprobe.tls import client_context, explain_error, read_session
+
+PATH: Final = "/.well-known/mta-sts.txt"
+"""RFC 8461 3.2."""
+
+_AGENT: Final = {"User-Agent": "smtpprobe", "Accept": "text/plain", "Accept-Encoding": "identity"}
+
+
+_KINDS: Final[dict[type[httpx.HTTPError], FailureKind]] = {
+    httpx.ConnectError: FailureKind.UNREACHABLE,
+    httpx.ConnectTimeout: FailureKind.TIMEOUT,
+    httpx.ReadTimeout: FailureKind.TIMEOUT,
+    httpx.RemoteProtocolError: FailureKind.GARBAGE,
+    httpx.ReadError: FailureKind.RESET,
+}
+
+
+async def fetch_policy(
+    domain: str,
+    lookups: tuple[Lookup, ...],
+    *,
+    port: int,
+    timeout_s: float,
+    clock: Callable[[], float],
+) -> tuple[PolicyFetch, tuple[bytes, ...]]:
+    """Fetch the policy of a domain.
+
+    Args:
+        domain: in A-labels.
+        lookups: the A and AAAA questions for ``mta-sts.<domain>``; the addresses are tried in order.
+        port: 443 everywhere but in tests.
+        timeout_s: for all of it.
+        clock: seconds since the probe began.
+
+    Returns:
+        What came, and the certificates of the policy host in DER, leaf first; their trust is not judged yet.
+    """
+    host = f"mta-sts.{domain}"
+    began = clock()
+    place = host if port == 443 else f"{host}:{port}"
+    base = PolicyFetch(url=f"https://{place}{PATH}", lookups=lookups, started_s=began, ended_s=began)
+    addresses = [record for lookup in lookups for record in lookup.records]
+    if not addresses:
+        detail = ", ".join(f"{each.rrtype} {each.status.value}" for each in lookups)
+        kind = FailureKind.UNREACHABLE if all(map(_is_denied, lookups)) else FailureKind.OTHER
+        failure = Failure(phase=Phase.CONNECT, kind=kind, detail=detail)
+        return msgspec.structs.replace(base, failure=failure, ended_s=clock()), ()
+    result = base
+    chain: tuple[bytes, ...] = ()
+    try:
+        async with asyncio.timeout(timeout_s):
+            for address in addresses:
+                result, chain = await _try(base, host, address, port, timeout_s)
+                if result.failure is None:
+                    break
+    except TimeoutError:
+        failure = Failure(phase=Phase.CONNECT, kind=FailureKind.TIMEOUT, detail=f"no policy within {timeout_s:g} s")
+        result = msgspec.structs.replace(result, failure=failure)
+    return msgspec.structs.replace(result, ended_s=clock()), chain
+
+
+def _is_denied(lookup: Lookup) -> bool:
+    return lookup.status in (LookupStatus.NXDOMAIN, LookupStatus.NO_DATA)
+
+
+async def _try(
+    base: PolicyFetch, host: str, address: str, port: int, timeout_s: float
+) -> tuple[PolicyFetch, tuple[bytes, ...]]:
+    """Ask one address."""
+    literal = f"[{address}]" if ":" in address else address
+    headers = {**_AGENT, "Host": host if port == 443 else f"{host}:{port}"}
+    result = msgspec.structs.replace(base, address=address)
+    try:
+        async with (
+            httpx.AsyncClient(verify=client_context(), trust_env=False, timeout=timeout_s) as client,
+            client.stream(
+                "GET", f"https://{literal}:{port}{PATH}", headers=headers, extensions={"sni_hostname": host}
+            ) as response,
+        ):
+            chain = _chain(response)
+            body, is_cut = await _read(response)
+            return (
+                msgspec.structs.replace(
+                    result,
+                    status=response.status_code,
+                    location=response.headers.get("location"),
+                    media_type=response.headers.get("content-type"),
+                    body=body,
+                    is_cut=is_cut,
+                ),
+                chain,
+            )
+    except httpx.HTTPError as error:
+        return msgspec.structs.replace(result, failure=_failure(error)), ()
+
+
+async def _read(response: httpx.Response) -> tuple[bytes, bool]:
+    """Read the body up to the limit; tell whether there was more."""
+    body = bytearray()
+    async for part in response.aiter_raw():
+        body += part
+        if len(body) > MAX_POLICY_BYTES:
+            return bytes(body[:MAX_POLICY_BYTES]), True
+    return bytes(body), False
+
+
+def _chain(response: httpx.Response) -> tuple[bytes, ...]:
+    stream: Any = response.extensions.get("network_stream")
+    session = stream.get_extra_info("ssl_object") if stream is not None else None
+    return () if session is None else read_session(session)[1]
+
+
+def _failure(error: httpx.HTTPError) -> Failure:
+    """Put the client's error into ours, by what caused it."""
+    import ssl
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            kind, detail = explain_error(cause)
+            return Failure(phase=Phase.TLS, kind=kind, detail=detail or str(cause))
+        if isinstance(cause, ConnectionRefusedError):
+            return Failure(phase=Phase.CONNECT, kind=FailureKind.REFUSED, detail=str(cause))
+        cause = cause.__cause__ or cause.__context__
+    kind = _KINDS.get(type(error), FailureKind.OTHER)
+    return Failure(phase=Phase.CONNECT, kind=kind, detail=" ".join(str(error).split()) or type(error).__name__)

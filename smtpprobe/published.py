@@ -1,0 +1,132 @@
+"""Asking for what a domain publishes about transport security, beside the conversations and never before them.
+
+The policies of the domain (MTA-STS, TLS-RPT, the SRV records of its submission service) are asked for as soon as its
+name is known, the TLSA records as soon as its hosts are. Nothing is judged: a question that fails is a fact like an
+answer, and one that fails touches no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from smtpprobe.evidence import (
+    Endpoint,
+    HostOrigin,
+    Lookup,
+    LookupStatus,
+    MxHost,
+    Options,
+    Policies,
+    PolicyFetch,
+    Resolution,
+    Role,
+    TlsaLookup,
+)
+from smtpprobe.policies.mta_sts import read_record
+from smtpprobe.resolution import LookupSource
+
+SERVICES: Final = ("_submissions._tcp", "_submission._tcp")
+"""RFC 8314 5.1, RFC 6186 3.1."""
+
+
+class Published:
+    """What one domain and its hosts publish, while it is being asked for."""
+
+    def __init__(self, domain: str | None, options: Options, source: LookupSource, clock: Callable[[], float]) -> None:
+        """Ask for nothing yet; `domain` is None where the target is a host, an address or an endpoint."""
+        self._domain = domain if options.policies else None
+        self._options = options
+        self._source = source
+        self._clock = clock
+        self._mta_sts: Lookup | None = None
+        self._tls_rpt: Lookup | None = None
+        self._fetch: PolicyFetch | None = None
+        self._services: tuple[Lookup, ...] = ()
+        self._tlsa: dict[tuple[str, int], TlsaLookup] = {}
+        self.certificates: tuple[bytes, ...] = ()
+        """Of the policy host, in DER, leaf first."""
+
+    def so_far(self) -> Policies:
+        """What is known by now."""
+        return Policies(
+            tlsa=tuple(self._tlsa.values()),
+            mta_sts=self._mta_sts,
+            policy=self._fetch,
+            tls_rpt=self._tls_rpt,
+            services=self._services,
+        )
+
+    async def ask_domain(self) -> None:
+        """Ask for what is published under the domain's own name."""
+        if self._domain is None:
+            return
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._ask_mta_sts(self._domain))
+            group.create_task(self._ask_tls_rpt(self._domain))
+            if self._options.submission_discovery:
+                group.create_task(self._ask_services(self._domain))
+
+    async def ask_hosts(self, resolution: Resolution, endpoints: tuple[Endpoint, ...]) -> None:
+        """Ask for the TLSA records of each host and port that is to be talked to.
+
+        RFC 7672 concerns port 25; another port is asked about where the caller chose it.
+        """
+        if not self._options.policies:
+            return
+        hosts = {host.name: host for host in resolution.hosts}
+        wanted = dict.fromkeys(
+            (each.host, each.port)
+            for each in endpoints
+            if each.name is not None and (each.role is Role.SMTP or each.is_required)
+        )
+        async with asyncio.TaskGroup() as group:
+            for name, port in wanted:
+                group.create_task(self._ask_tlsa(name, port, hosts.get(name)))
+
+    async def _ask_tls_rpt(self, domain: str) -> None:
+        self._tls_rpt = await self._source.lookup(f"_smtp._tls.{domain}", "TXT")
+
+    async def _ask_services(self, domain: str) -> None:
+        questions = [self._source.lookup(f"{service}.{domain}", "SRV") for service in SERVICES]
+        self._services = tuple(await asyncio.gather(*questions))
+
+    async def _ask_mta_sts(self, domain: str) -> None:
+        found = await self._source.lookup(f"_mta-sts.{domain}", "TXT")
+        self._mta_sts = found
+        if found.status is not LookupStatus.ANSWERED or not read_record(found.records).is_valid:
+            return
+        host = f"mta-sts.{domain}"
+        lookups = tuple(await asyncio.gather(self._source.lookup(host, "A"), self._source.lookup(host, "AAAA")))
+        from smtpprobe.policy_host import fetch_policy
+
+        self._fetch, self.certificates = await fetch_policy(
+            domain,
+            lookups,
+            port=self._options.policy_port,
+            timeout_s=self._options.timeout_s,
+            clock=self._clock,
+        )
+
+    async def _ask_tlsa(self, name: str, port: int, host: MxHost | None) -> None:
+        """RFC 7672 2.2.2: where the host is an alias, the name that it leads to comes first, then its own."""
+        found: TlsaLookup | None = None
+        for base in dict.fromkeys((*_ends(host), name)):
+            lookup = await self._source.lookup(f"_{port}._tcp.{base}", "TLSA")
+            found = TlsaLookup(host=name, port=port, base=base, lookup=lookup)
+            if lookup.status not in (LookupStatus.NO_DATA, LookupStatus.NXDOMAIN):
+                break
+        if found is not None:
+            self._tlsa[name, port] = found
+
+
+def _ends(host: MxHost | None) -> tuple[str, ...]:
+    """Where the alias of a host leads, as far as DNSSEC vouches for it."""
+    if host is None or (host.origin is HostOrigin.GIVEN and not host.lookups):
+        return ()
+    return tuple(
+        each.canonical_name
+        for each in host.lookups
+        if each.aliases and each.authenticated and each.canonical_name is not None
+    )
