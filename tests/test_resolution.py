@@ -131,8 +131,7 @@ async def test_all_address_questions_are_open_at_the_same_time() -> None:
     async with DnsServer(RECORDS, faults={key: Fault(held=held) for key in hosts}) as server:
         resolving = asyncio.create_task(resolve("example.org", server))
         async with asyncio.timeout(PATIENCE_S):
-            while len(server.questions) < 5:  # noqa: ASYNC110 - the server has no event for this
-                await asyncio.sleep(0)
+            await server.hear(5)
         held.set()
         assert len((await resolving).hosts) == 2
 
@@ -588,7 +587,7 @@ def changed(changes: list[tuple[int, int]], length: int) -> bytes:
     return bytes(body[:length])
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.one_of(st.binary(max_size=60), st.builds(changed, CHANGES, st.integers(len(BODY) - 20, len(BODY)))))
 def test_whatever_bytes_answer_the_question_ends_as_a_value(raw: bytes) -> None:
     async def ask() -> Lookup:
@@ -652,13 +651,13 @@ async def test_one_asker_that_gives_up_does_not_take_the_answer_from_the_others(
     async with DnsServer(RECORDS, faults={("example.org", "MX"): Fault(held=held)}) as server:
         asking = resolver(server)
         first, second = (asyncio.create_task(asking.lookup("example.org", "MX")) for _ in range(2))
-        await asking.lookup("mx1.example.org", "A")
+        await server.hear(1)
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
         held.set()
         assert (await second).status is LookupStatus.ANSWERED
-        assert len(server.questions) == 2
+        assert len(server.questions) == 1
 
 
 async def test_when_all_give_up_the_question_ends_and_can_be_asked_again() -> None:
@@ -667,7 +666,7 @@ async def test_when_all_give_up_the_question_ends_and_can_be_asked_again() -> No
         asking = resolver(server)
         before = asyncio.all_tasks()
         only = asyncio.create_task(asking.lookup("example.org", "MX"))
-        await asking.lookup("mx1.example.org", "A")
+        await server.hear(1)
         only.cancel()
         with pytest.raises(asyncio.CancelledError):
             await only

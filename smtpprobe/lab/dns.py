@@ -133,6 +133,7 @@ class DnsServer:
         self._listeners: list[asyncio.DatagramTransport | asyncio.Server] = []
         self._connections: set[asyncio.Transport] = set()
         self._late: set[asyncio.Task[None]] = set()
+        self._news = asyncio.Event()
         self.add(records)
 
     @property
@@ -157,6 +158,12 @@ class DnsServer:
             while name != dns.name.root:  # RFC 8020 2: what is above an existing name exists too
                 self._names.add(name)
                 name = name.parent()
+
+    async def hear(self, count: int) -> None:
+        """Wait until so many questions have come in all, answered or not."""
+        while len(self.questions) < count:
+            self._news.clear()
+            await self._news.wait()
 
     async def __aenter__(self) -> Self:
         for attempt in range(1, PORT_ATTEMPTS + 1):
@@ -211,6 +218,7 @@ class DnsServer:
             return
         asked = Question(_plain(query.question[0].name), dns.rdatatype.to_text(query.question[0].rdtype), over_tcp)
         self.questions.append(asked)
+        self._news.set()
         fault = self._fault(asked)
         if fault.is_silent:
             return
