@@ -34,7 +34,7 @@ def lookup_lines(evidence: Evidence, language: str) -> Iterator[DnsLine]:
     for reverse in resolution.reverse:
         yield _reverse_line(reverse, language)
     policies = evidence.policies
-    texts = filter(None, (policies.mta_sts, policies.tls_rpt, *policies.services, *policies.caa))
+    texts = filter(None, (policies.mta_sts, policies.tls_rpt, *policies.services))
     for lookup in (*(each.lookup for each in policies.tlsa), *texts):
         yield _dns_line(lookup, language)
 
@@ -49,7 +49,8 @@ def _dns_line(lookup: Lookup, language: str, name: str = "", *more: str) -> DnsL
         remarks.append(label(language, "dns", "authenticated"))
     remarks.extend(escape(each) for each in (lookup.extended_error, lookup.detail) if each)
     status = label(language, "lookup", lookup.status)
-    records = tuple(map(escape, lookup.records))
+    ordered = sorted(lookup.records, key=_preference) if lookup.rrtype == "MX" else lookup.records
+    records = tuple(map(escape, ordered))
     if lookup.status is LookupStatus.OVERRIDDEN:
         remarks.append(status)
     return DnsLine(
@@ -60,6 +61,11 @@ def _dns_line(lookup: Lookup, language: str, name: str = "", *more: str) -> DnsL
         remarks=tuple(remarks),
         elapsed_s=lookup.elapsed_s,
     )
+
+
+def _preference(record: str) -> int:
+    number = record.partition(" ")[0]
+    return int(number) if number.isdecimal() else 0
 
 
 def _reverse_line(reverse: Reverse, language: str) -> DnsLine:

@@ -10,6 +10,7 @@ import msgspec
 from smtpprobe.evidence import Certificate, Evidence, Handshake, TlsSession, Trust
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.words import label
+from smtpprobe.report import Severity
 
 
 class Remark(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +19,8 @@ class Remark(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """A label; empty where the text stands by itself."""
     text: str
+    severity: Severity = Severity.INFO
+    """How it looks."""
 
 
 class Certificates:
@@ -54,7 +57,10 @@ def session_line(handshake: Handshake, session: TlsSession, language: str) -> st
 def session_remarks(certificates: Certificates, session: TlsSession, language: str) -> Iterator[Remark]:
     """Whether the chain is trusted, and the certificates of the chain."""
     if session.trust is not None:
-        yield Remark(name=label(language, "session", "trust"), text=_trust_words(session.trust, language))
+        look = Severity.OK if session.trust.is_trusted else Severity.WARNING
+        yield Remark(
+            name=label(language, "session", "trust"), text=_trust_words(session.trust, language), severity=look
+        )
     for number, sha256 in enumerate(session.chain, 1):
         name = label(language, "session", "chain", number=number)
         yield Remark(name=name, text="\n".join(certificates.lines(sha256, language)))
@@ -81,7 +87,7 @@ def _certificate(certificate: Certificate, now: datetime, language: str) -> Iter
 
     if certificate.unreadable is not None:
         yield label(language, "session", "unreadable", reason=certificate.unreadable)
-        yield line("fingerprint", certificate.sha256)
+        yield label(language, "session", "fingerprint", value=certificate.sha256)
         return
     yield line("subject", escape(certificate.subject) or "-")
     yield line("issuer", escape(certificate.issuer) or "-")
@@ -93,7 +99,7 @@ def _certificate(certificate: Certificate, now: datetime, language: str) -> Iter
     key = " ".join(filter(None, (certificate.key_type or "?", certificate.curve or size)))
     hashed = certificate.signature_hash
     yield line("key", key, label(language, "session", "signature", hash=hashed) if hashed else "")
-    yield line("fingerprint", certificate.sha256)
+    yield label(language, "session", "fingerprint", value=certificate.sha256)
 
 
 def _validity(certificate: Certificate, now: datetime, language: str) -> str:

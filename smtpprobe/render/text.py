@@ -124,9 +124,10 @@ def _answer(seen: View, style: Style) -> Iterator[str]:
 
 
 def _answer_line(seen: View, terminal: Terminal) -> Iterator[str]:
-    first = f"{terminal.sign(seen.status)} {seen.status_word}  "
+    status = Severity.OK if seen.status is Severity.INFO else seen.status  # the word is the same
+    first = f"{terminal.sign(status)} {seen.status_word}  "
     lines = wrap(f"{seen.target} {terminal.sign('dash')} {seen.headline}", terminal.prose, first=first, rest=" " * 4)
-    yield from painted(terminal, lines, first, seen.status, "bold")
+    yield from painted(terminal, lines, first, status, "bold")
 
 
 # --- the summary ----------------------------------------------------------------------------------------------------

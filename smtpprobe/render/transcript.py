@@ -90,7 +90,7 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
 def transcript(report: Report, language: str) -> Transcript:
     """Put what passed into words."""
     evidence = report.evidence
-    certificates = Certificates(evidence)
+    told = _Told(Certificates(evidence))
     explanations: dict[int, dict[int, Explanation]] = {}
     for each in report.annotations:
         explanations.setdefault(each.conversation, {})[each.exchange] = each.explanation
@@ -98,10 +98,18 @@ def transcript(report: Report, language: str) -> Transcript:
         circumstances=tuple(_circumstances(evidence, language)),
         lookups=tuple(lookup_lines(evidence, language)),
         conversations=tuple(
-            _conversation(certificates, conversation, explanations.get(index, {}), language)
+            _conversation(told, conversation, explanations.get(index, {}), language)
             for index, conversation in enumerate(evidence.conversations)
         ),
     )
+
+
+class _Told:
+    """What is told once a report, although it is met in many conversations."""
+
+    def __init__(self, certificates: Certificates) -> None:
+        self.certificates = certificates
+        self.keywords: set[str] = set()
 
 
 def _circumstances(evidence: Evidence, language: str) -> Iterator[Remark]:
@@ -122,7 +130,7 @@ def _circumstances(evidence: Evidence, language: str) -> Iterator[Remark]:
 
 
 def _conversation(
-    certificates: Certificates, conversation: Conversation, explanations: dict[int, Explanation], language: str
+    told: _Told, conversation: Conversation, explanations: dict[int, Explanation], language: str
 ) -> ConversationView:
     endpoint = conversation.endpoint
     name = "" if endpoint.host == endpoint.address else endpoint.host
@@ -135,7 +143,7 @@ def _conversation(
         port=endpoint.port,
         role=label(language, "role", endpoint.role),
     )
-    steps = list(_steps(certificates, conversation, explanations, language))
+    steps = list(_steps(told, conversation, explanations, language))
     for unasked in conversation.unsolicited:
         later = (index for index, step in enumerate(steps) if step.at_s > unasked.at_s)
         steps.insert(next(later, len(steps)), _unsolicited(unasked, language))
@@ -150,7 +158,7 @@ def _conversation(
 
 
 def _steps(
-    certificates: Certificates, conversation: Conversation, explanations: dict[int, Explanation], language: str
+    told: _Told, conversation: Conversation, explanations: dict[int, Explanation], language: str
 ) -> Iterator[Step]:
     """The steps in the order of the protocol, which times alone do not tell where a clock is coarse."""
     yield from _connect(conversation, language)
@@ -158,19 +166,19 @@ def _steps(
     last_ehlo = _last_ehlo(conversation)
     for index, exchange in enumerate(conversation.exchanges):
         if exchange.over_tls and handshake is not None:
-            yield _handshake(certificates, handshake, language)
+            yield _handshake(told.certificates, handshake, language)
             handshake = None
         explained = list(_exchange(exchange, explanations.get(index), language))
         if index == last_ehlo:
-            explained[-1] = _with_offers(explained[-1], conversation, language)
+            explained[-1] = _with_offers(explained[-1], conversation, told.keywords, language)
         yield from explained
     if handshake is not None:
-        yield _handshake(certificates, handshake, language)
+        yield _handshake(told.certificates, handshake, language)
     failure = conversation.failure
-    told: list[object] = [each.outcome for each in conversation.exchanges]
+    outcomes: list[object] = [each.outcome for each in conversation.exchanges]
     if conversation.handshake is not None:
-        told.append(conversation.handshake.outcome)
-    if failure is not None and conversation.connected_s is not None and failure not in told:
+        outcomes.append(conversation.handshake.outcome)
+    if failure is not None and conversation.connected_s is not None and failure not in outcomes:
         yield _failed(failure, conversation.ended_s, conversation.ended_s, language)
 
 
@@ -253,7 +261,7 @@ def _unsolicited(unasked: Unsolicited, language: str) -> Step:
         raw=_raw_lines(unasked.raw),
         severity=Severity.WARNING,
         is_encrypted=unasked.over_tls,
-        remarks=(Remark(name="", text=label(language, "conversation", field)),),
+        remarks=(Remark(name="", text=label(language, "conversation", field), severity=Severity.WARNING),),
     )
 
 
@@ -281,7 +289,9 @@ def _remarks(reply: Reply, explanation: Explanation | None, language: str) -> It
     """Explain a reply that is no plain success; a plain success needs no words."""
     if reply.irregularities:
         flaws = (label(language, "irregularity", each) for each in reply.irregularities)
-        yield Remark(name=label(language, "conversation", "irregular"), text=", ".join(flaws))
+        yield Remark(
+            name=label(language, "conversation", "irregular"), text=", ".join(flaws), severity=Severity.WARNING
+        )
     if explanation is None:
         return
     words = explanation_words(explanation, language)
@@ -293,8 +303,8 @@ def _remarks(reply: Reply, explanation: Explanation | None, language: str) -> It
             yield Remark(name=label(language, "finding", "reason"), text=f"{likely} {words.diagnosis_meaning}".strip())
         elif words.enhanced_meaning:
             yield Remark(name=escape(explanation.enhanced or ""), text=words.enhanced_meaning)
-        yield Remark(name=label(language, "finding", "who"), text=words.actor)
-        yield Remark(name=label(language, "finding", "retry"), text=words.retry)
+        acts, again = label(language, "finding", "who"), label(language, "finding", "retry")
+        yield Remark(name=acts, text=f"{words.actor}; {again}: {words.retry}")
     for text in words.contradictions:
         yield Remark(name="", text=text)
 
@@ -309,15 +319,18 @@ def _last_ehlo(conversation: Conversation) -> int | None:
     return found[-1] if found else None
 
 
-def _with_offers(step: Step, conversation: Conversation, language: str) -> Step:
-    """Explain the lines of the last EHLO reply, and say what was offered on one side of the TLS handshake only."""
+def _with_offers(step: Step, conversation: Conversation, told: set[str], language: str) -> Step:
+    """Explain the lines of the last EHLO reply, each keyword once a report, and say what was offered on one side of the
+    TLS handshake only."""
     before, after = (_offers(conversation.reply(Phase.EHLO, over_tls=over_tls)) for over_tls in (False, True))
     offers = before if after is None else after
     notes: list[str] = []
     for line in step.lines:
         words = line[4:].split()
-        is_offer = bool(notes and words and words[0].upper() in (offers or {}))
-        notes.append(keyword_words(words[0], language) if is_offer else "")
+        keyword = words[0].upper() if notes and words else ""
+        is_new = keyword in (offers or {}) and keyword not in told
+        notes.append(keyword_words(keyword, language) if is_new else "")
+        told.add(keyword)
     remarks = [*step.remarks]
     if before is not None and after is not None:
         sides = {

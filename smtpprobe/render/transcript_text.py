@@ -15,6 +15,7 @@ from smtpprobe.render.lookups import DnsLine
 from smtpprobe.render.style import Style
 from smtpprobe.render.transcript import SLOW_S, ConversationView, Step, StepKind, Transcript
 from smtpprobe.render.words import duration, label
+from smtpprobe.report import Severity
 
 MAX_LINES: Final = 40
 """So many lines of one reply are shown without ``-vv``."""
@@ -78,10 +79,12 @@ def _lookups(lookups: Sequence[DnsLine], style: Style) -> Iterator[str]:
             first, rest = f"  {each.name} {each.rrtype}  ", " " * 4
         previous = each.name
         remarks = ", ".join((*each.remarks, duration(each.elapsed_s, style.language)))
-        answers = [*each.answers[:-1], f"{each.answers[-1]} ({remarks})"]
-        joined = ", ".join(answers)
-        if cell_width(first + joined) <= terminal.width:
-            answers = [joined]
+        joined = ", ".join(each.answers)
+        answers = [joined] if cell_width(first + joined) <= terminal.width else list(each.answers)
+        if cell_width(f"{first}{answers[-1]} ({remarks})") <= terminal.width:
+            answers[-1] += f" ({remarks})"
+        else:
+            answers.append(f"({remarks})")
         for index, answer in enumerate(answers):
             lines = wrap(answer, terminal.width, first=rest if index else first, rest=rest + "  ")
             yield from painted(terminal, lines, rest if index else first, None, None if each.is_found else "dim")
@@ -134,7 +137,7 @@ def _step(step: Step, style: Style) -> Iterator[str]:
             yield from painted(terminal, lines, head, "dim", step.severity or paint)
     for remark in step.remarks:
         text = f"{remark.name}: {remark.text}" if remark.name else remark.text
-        yield from _remark(text, style, rest + "  ")
+        yield from _remark(text, remark.severity, style, rest + "  ")
 
 
 def _noted(step: Step, style: Style) -> list[tuple[str, str]]:
@@ -159,10 +162,10 @@ def _note_column(said: Sequence[tuple[str, str]], style: Style) -> int:
     return width if len(_margin(style)) + 3 + width + 2 + MIN_NOTE_CELLS <= style.terminal.width else 0
 
 
-def _remark(text: str, style: Style, indent: str) -> Iterator[str]:
+def _remark(text: str, severity: Severity, style: Style, indent: str) -> Iterator[str]:
     head, *others = text.split("\n")
     for line in wrap(head, style.terminal.prose, first=indent, rest=" " * (len(indent) + 2)):
-        yield style.terminal.paint(line, "info")
+        yield style.terminal.paint(line, severity)
     for other in others:
         for line in wrap(other, style.terminal.prose, first=" " * (len(indent) + 2), rest=" " * (len(indent) + 4)):
-            yield style.terminal.paint(line, "info")
+            yield style.terminal.paint(line, severity)
