@@ -146,6 +146,10 @@ class Options(Fact, frozen=True, kw_only=True):
     """The longest time for the whole probe of one target."""
     concurrency: int = 64
     """How many connections may be open at once."""
+    expiry_warning_days: int = 21
+    """A certificate with no more days left is worth a warning."""
+    expiry_alarm_days: int = 7
+    """And with no more than these, whatever an expired one is worth."""
     policies: bool = True
     """Look up what a domain publishes about transport security: TLSA, MTA-STS with its policy, TLS-RPT."""
     trust_ad: bool = False

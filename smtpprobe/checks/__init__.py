@@ -20,11 +20,19 @@ from typing import Final
 
 import msgspec
 
+from smtpprobe.checks import certificate as _certificate
+from smtpprobe.checks import deferral as _deferral
+from smtpprobe.checks import ehlo as _ehlo
+from smtpprobe.checks import greeting as _greeting
 from smtpprobe.checks import mx_hosts as _mx_hosts
 from smtpprobe.checks import probe as _probe
+from smtpprobe.checks import protocol as _protocol
+from smtpprobe.checks import reachability as _reachability
 from smtpprobe.checks import resolution as _resolution
 from smtpprobe.checks import reverse as _reverse
+from smtpprobe.checks import starttls as _starttls
 from smtpprobe.checks import summary as _summary
+from smtpprobe.checks import tls as _tls
 from smtpprobe.checks.kinds import Kind
 from smtpprobe.checks.probe import CHECK_FAILED
 from smtpprobe.checks.reading import at_domain, explained, provider_hint
@@ -38,19 +46,44 @@ CHECKS: Final[tuple[Check, ...]] = (
     _summary.summary,
     _resolution.resolution,
     _mx_hosts.mx_hosts,
+    _reachability.reachability,
+    _greeting.greeting,
+    _deferral.deferral,
+    _ehlo.ehlo,
+    _starttls.starttls,
+    _tls.tls,
+    _certificate.certificate,
+    _protocol.protocol,
     _reverse.reverse,
     _probe.probe,
 )
 """All checks, in report order: the answer first, then as a session goes."""
 
-_MODULES: Final[tuple[ModuleType, ...]] = (_summary, _resolution, _mx_hosts, _reverse, _probe)
+_MODULES: Final[tuple[ModuleType, ...]] = (
+    _summary,
+    _resolution,
+    _mx_hosts,
+    _reachability,
+    _greeting,
+    _deferral,
+    _ehlo,
+    _starttls,
+    _tls,
+    _certificate,
+    _protocol,
+    _reverse,
+    _probe,
+)
 
 
 def _kinds() -> Iterator[Kind]:
+    """The kinds that the modules declare, as constants or in tables of them."""
     for module in _MODULES:
         for value in vars(module).values():
             if isinstance(value, Kind):
                 yield value
+            elif isinstance(value, dict):
+                yield from (each for each in value.values() if isinstance(each, Kind))
 
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType({each.id: each for each in _kinds()})

@@ -26,6 +26,9 @@ class Topic(StrEnum):
     TLS = "tls"
     CERTIFICATE = "certificate"
     PROTOCOL = "protocol"
+    DANE = "dane"
+    MTA_STS = "mta-sts"
+    TLS_RPT = "tls-rpt"
     PROBE = "probe"
     """About the probe itself: cut short, or a defect of ours."""
 

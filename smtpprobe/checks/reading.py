@@ -30,6 +30,7 @@ from smtpprobe.evidence import (
     TlsMode,
 )
 from smtpprobe.reference.model import Confidence, Explanation
+from smtpprobe.replies import capabilities, parse_reply
 from smtpprobe.report import Severity, Where
 
 OWN_LIMITS = frozenset({FailureKind.DEADLINE, FailureKind.INTERRUPTED, FailureKind.INTERNAL})
@@ -135,6 +136,11 @@ def graded(endpoint: Endpoint, severity: Severity) -> Severity:
     return severity if matters(endpoint) or severity is Severity.OK else Severity.INFO
 
 
+def graded_unknown(endpoint: Endpoint) -> Severity:
+    """What it is worth that something is not known: nothing but a note where nothing depends on the endpoint."""
+    return Severity.INCONCLUSIVE if matters(endpoint) else Severity.INFO
+
+
 def by_role(endpoint: Endpoint) -> Severity:
     """What a flaw of transport security is worth: servers among themselves deliver all the same (RFC 7435), whereas
     mail programs, which send a password, refuse (RFC 8314 3)."""
@@ -194,8 +200,6 @@ def keywords(reply: Reply | None) -> dict[str, tuple[str, ...]]:
     """The extensions of an EHLO reply: keyword in capitals -> parameters; empty without a reply."""
     if reply is None or not is_success(reply):
         return {}
-    from smtpprobe.replies import capabilities
-
     return {each.keyword.upper(): tuple(each.parameters) for each in capabilities(reply)}
 
 
@@ -241,19 +245,47 @@ def is_temporary(reply: Reply) -> bool:
     return reply.code is not None and 400 <= reply.code <= 499
 
 
+def partial_reply(failure: Failure) -> Reply | None:
+    """What had come before a step failed, read as a reply; None where nothing had."""
+    if not failure.partial:
+        return None
+    return parse_reply(failure.partial)
+
+
 def wait_s(exchange: Exchange) -> float:
     """How long the server took for a whole reply, in seconds, rounded to tenths."""
     return round(max(0.0, exchange.ended_s - exchange.started_s), 1)
 
 
-def networks(addresses: Iterator[str]) -> set[str]:
-    """The networks that addresses lie in: /24 for IPv4 and /48 for IPv6, the smallest that are routed apart."""
-    found = set()
-    for address in addresses:
-        ip = ip_address(address)
-        bits = 24 if ip.version == 4 else 48
-        found.add(f"{ip.version}/{int(ip) >> (ip.max_prefixlen - bits)}")
-    return found
+def network(address: str) -> str:
+    """The network that an address lies in: /24 for IPv4 and /48 for IPv6, the smallest that are routed apart."""
+    ip = ip_address(address)
+    bits = 24 if ip.version == 4 else 48
+    return f"{ip.version}/{int(ip) >> (ip.max_prefixlen - bits)}"
+
+
+def loss(evidence: Evidence, endpoint: Endpoint, *, is_shut: bool = False) -> Severity:
+    """What it is worth that an endpoint does not do its work.
+
+    An error where it must and nothing may do it in its stead; a warning where others do, as far as is known; a note
+    where nothing depends on it.
+
+    Args:
+        is_shut: the port is closed, which on a host with other services may be meant.
+    """
+    if endpoint.is_required:
+        return Severity.ERROR
+    if not matters(endpoint):
+        return Severity.INFO
+    must = must_answer(evidence, endpoint)
+    others = {
+        service(each)
+        for each in evidence.conversations
+        if each.endpoint != endpoint and not lacks_route(each) and (each.endpoint.role is endpoint.role or not must)
+    }
+    if Service.SERVES in others:
+        return Severity.INFO if is_shut and not must else Severity.WARNING
+    return Severity.WARNING if Service.UNKNOWN in others else Severity.ERROR
 
 
 # --- what replies mean ----------------------------------------------------------------------------------------------

@@ -1,0 +1,109 @@
+"""DANE (RFC 6698, 7671, 7672): whether the TLSA records of each server fit the certificate that it shows.
+
+One finding for each endpoint, whatever comes out, since senders treat each outcome differently. Where nothing is
+published the record that would fit is told instead of a fault: DANE is a choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from smtpprobe.checks.kinds import Topic, kind
+from smtpprobe.checks.reading import at, at_domain, connected
+from smtpprobe.checks.resolution import explain_failure
+from smtpprobe.checks.securing import Dane, DaneState, Security, chain_of, dane_of, leaf_of, security
+from smtpprobe.evidence import Conversation, Evidence, HostOrigin, Role
+from smtpprobe.policies.dane import DANE_EE, DANE_TA, read_tlsa, record_for, why_unusable
+from smtpprobe.reference.model import Confidence
+from smtpprobe.report import Finding, Severity
+
+DANE_MATCH = kind("dane-match", Topic.DANE, Severity.OK, params=("record", "owner"))
+DANE_MISMATCH = kind("dane-mismatch", Topic.DANE, Severity.ERROR, params=("owner", "reason", "records", "wanted"))
+DANE_UNUSABLE = kind("dane-unusable", Topic.DANE, Severity.WARNING, params=("owner", "records", "reasons", "wanted"))
+DANE_INSECURE = kind("dane-insecure", Topic.DANE, Severity.WARNING, params=("owner", "records"))
+DANE_LOOKUP_FAILED = kind("dane-lookup-failed", Topic.DANE, Severity.ERROR, params=("owner", "detail"))
+DANE_UNVERIFIABLE = kind("dane-unverifiable", Topic.DANE, Severity.INCONCLUSIVE, params=("owner", "resolver"))
+DANE_UNTESTED = kind("dane-untested", Topic.DANE, Severity.INCONCLUSIVE, params=("owner", "records"))
+DANE_NOT_PUBLISHED = kind("dane-not-published", Topic.DANE, Severity.INFO, params=("owner", "wanted", "authority"))
+DANE_WITHOUT_ROLLOVER = kind("dane-without-rollover", Topic.DANE, Severity.INFO, params=("owner", "record"))
+DANE_MX_INSECURE = kind("dane-mx-insecure", Topic.DANE, Severity.WARNING, params=("name",))
+
+
+def dane(evidence: Evidence) -> Iterator[Finding]:
+    """Judge DANE of each endpoint that was connected to, then of the domain."""
+    has_records = False
+    for conversation in connected(evidence):
+        found = dane_of(evidence, conversation)
+        if found is not None:
+            has_records = has_records or found.state in (DaneState.MATCH, DaneState.MISMATCH, DaneState.UNUSABLE)
+            yield from _of_endpoint(evidence, conversation, found)
+    mx = evidence.resolution.mx
+    if has_records and mx is not None and mx.records and security(evidence, mx) is Security.INSECURE:
+        # RFC 7672 2.2.1: who can forge the MX record need not touch the TLSA records.
+        yield DANE_MX_INSECURE.found(at_domain(evidence), name=evidence.resolution.name or "")
+
+
+def _of_endpoint(evidence: Evidence, conversation: Conversation, found: Dane) -> Iterator[Finding]:
+    where = at(evidence, conversation)
+    owner = f"_{found.tlsa.port}._tcp.{found.tlsa.base}"
+    records = found.tlsa.lookup.records
+    match found.state:
+        case DaneState.MATCH:
+            record = found.match.record
+            text = "" if record is None else record.text
+            yield DANE_MATCH.found(where, record=text, owner=owner)
+            if len(found.usable) == 1 and record is not None and record.usage == DANE_EE:
+                # RFC 7671 8.1 and 8.4: the next key's record is published before the key is used.
+                yield DANE_WITHOUT_ROLLOVER.found(where, owner=owner, record=text)
+        case DaneState.MISMATCH:
+            reason = str(found.match.mismatch)
+            wanted = _wanted(evidence, conversation)
+            yield DANE_MISMATCH.found(where, owner=owner, reason=reason, records=records, wanted=wanted)
+        case DaneState.UNUSABLE:
+            reasons = tuple(dict.fromkeys(str(why_unusable(read_tlsa(each))) for each in records))
+            wanted = _wanted(evidence, conversation)
+            yield DANE_UNUSABLE.found(where, owner=owner, records=records, reasons=reasons, wanted=wanted)
+        case DaneState.INSECURE:
+            sure = Confidence.CERTAIN if _validates(evidence) else Confidence.LIKELY
+            yield DANE_INSECURE.found(where, sure=sure, owner=owner, records=records)
+        case DaneState.BOGUS:
+            yield DANE_LOOKUP_FAILED.found(where, owner=owner, detail=explain_failure(found.tlsa.lookup))
+        case DaneState.UNTRUSTED:
+            yield DANE_UNVERIFIABLE.found(where, owner=owner, resolver=found.tlsa.lookup.resolver or "-")
+        case DaneState.UNTESTED:
+            yield DANE_UNTESTED.found(where, owner=owner, records=records)
+        case DaneState.ABSENT:
+            yield from _not_published(evidence, conversation, owner)
+
+
+def _not_published(evidence: Evidence, conversation: Conversation, owner: str) -> Iterator[Finding]:
+    """Tell the records that would fit, on the hosts that take a domain's mail."""
+    endpoint = conversation.endpoint
+    if endpoint.role is not Role.SMTP or endpoint.origin is HostOrigin.GIVEN:
+        return
+    wanted = _wanted(evidence, conversation)
+    if wanted != "-":
+        authority = _authority(evidence, conversation)
+        yield DANE_NOT_PUBLISHED.found(at(evidence, conversation), owner=owner, wanted=wanted, authority=authority)
+
+
+def _wanted(evidence: Evidence, conversation: Conversation) -> str:
+    """The record that fits the key that the server uses now; ``-`` where none was seen."""
+    leaf = leaf_of(evidence, conversation)
+    return (record_for(leaf.der) if leaf is not None else None) or "-"
+
+
+def _authority(evidence: Evidence, conversation: Conversation) -> str:
+    """The record that fits the issuer that the server sends; ``-`` where it sends none."""
+    session = conversation.session
+    chain = chain_of(evidence, session) if session is not None else ()
+    return (record_for(chain[1], usage=DANE_TA) if len(chain) > 1 else None) or "-"
+
+
+def _validates(evidence: Evidence) -> bool:
+    """Tell whether the resolver is known to validate: something it said was authenticated."""
+    lookups = [each for host in evidence.resolution.hosts for each in host.lookups]
+    lookups += [each.lookup for each in evidence.policies.tlsa]
+    if evidence.resolution.mx is not None:
+        lookups.append(evidence.resolution.mx)
+    return any(each.authenticated for each in lookups)

@@ -1,0 +1,227 @@
+"""The verdict on delivery: how an opportunistic, an MTA-STS and a DANE sender would each fare now, and where.
+
+A sender walks the MX hosts by preference and tries the next where one cannot take the mail (RFC 5321 5.1). What counts
+as "cannot" is the difference between senders: for one an expired certificate is nothing, for another it is a reason to
+wait. The walk is made here over what the probe saw, so the verdict is one of now and of here; what might differ
+elsewhere is `Fate.UNKNOWN` rather than a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from smtpprobe.checks.reading import OWN_LIMITS, is_success, keywords, opening, took_ehlo
+from smtpprobe.checks.securing import DaneState, Security, dane_of, policy_of, security
+from smtpprobe.evidence import (
+    Conversation,
+    Evidence,
+    Failure,
+    FailureKind,
+    HostOrigin,
+    LookupStatus,
+    Phase,
+    Reply,
+    Role,
+    TargetKind,
+    TlsMode,
+)
+from smtpprobe.policies import mta_sts
+from smtpprobe.report import Attempt, Delivery, Fate, Sender
+
+_DELIVERED = frozenset({Fate.AUTHENTICATED, Fate.ENCRYPTED, Fate.CLEAR})
+
+_NOT_FROM_HERE = frozenset({FailureKind.NO_ROUTE, FailureKind.DENIED, FailureKind.TLS_LOCAL, *OWN_LIMITS})
+"""Failures of this machine: another sender may fare better."""
+
+
+class _Step(msgspec.Struct, frozen=True):
+    """What comes of one server."""
+
+    fate: Fate
+    reason: str
+
+
+def deliveries(evidence: Evidence) -> tuple[Delivery, ...]:
+    """Walk the MX hosts as each kind of sender; nothing where the target is no mail domain, or nothing was tried."""
+    if evidence.target.kind is not TargetKind.NAME or evidence.resolution.mx is None:
+        return ()
+    if evidence.is_interrupted or not (_relays(evidence) or _ends_in_dns(evidence)):
+        return ()
+    return tuple(_deliver(evidence, sender) for sender in Sender)
+
+
+def _relays(evidence: Evidence) -> list[Conversation]:
+    """The conversations in which mail from other servers could be taken, in the order of trying."""
+    return [each for each in evidence.conversations if each.endpoint.role is Role.SMTP]
+
+
+def _ends_in_dns(evidence: Evidence) -> _Step | None:
+    """What the name system alone decides, for every sender; None where there are servers to try."""
+    resolution = evidence.resolution
+    mx = resolution.mx
+    if resolution.is_null_mx:
+        return _Step(Fate.BOUNCES, "null-mx")  # RFC 7505 3
+    if mx is not None and mx.status is LookupStatus.NXDOMAIN and not any(host.addresses for host in resolution.hosts):
+        return _Step(Fate.BOUNCES, "no-domain")
+    if mx is not None and mx.status not in (LookupStatus.ANSWERED, LookupStatus.NO_DATA, LookupStatus.NXDOMAIN):
+        return _Step(Fate.DEFERS, "dns-failed")  # RFC 5321 5.1: a temporary error of the look-up
+    if not any(host.addresses for host in resolution.hosts):
+        open_ = any(each.status not in _ANSWERS for host in resolution.hosts for each in host.lookups)
+        return _Step(Fate.DEFERS, "dns-failed") if open_ else _Step(Fate.BOUNCES, "no-address")
+    return None
+
+
+_ANSWERS = (LookupStatus.ANSWERED, LookupStatus.NO_DATA, LookupStatus.NXDOMAIN, LookupStatus.OVERRIDDEN)
+
+
+def _deliver(evidence: Evidence, sender: Sender) -> Delivery:
+    decided = _ends_in_dns(evidence)
+    if decided is not None:
+        return Delivery(sender=sender, fate=decided.fate, reason=decided.reason)
+    attempts: list[Attempt] = []
+    for conversation, step in _walk(evidence, sender):
+        endpoint = conversation.endpoint
+        attempts.append(Attempt(host=endpoint.host, address=endpoint.address, fate=step.fate, reason=step.reason))
+        if step.fate in _DELIVERED:
+            return Delivery(
+                sender=sender,
+                fate=step.fate,
+                host=endpoint.host,
+                address=endpoint.address,
+                reason=step.reason,
+                attempts=tuple(attempts),
+            )
+    fate = _without_delivery([each.fate for each in attempts])
+    reason = next((each.reason for each in attempts if each.fate is fate), "nothing-tried")
+    return Delivery(sender=sender, fate=fate, reason=reason, attempts=tuple(attempts))
+
+
+def _without_delivery(fates: list[Fate]) -> Fate:
+    """What becomes of mail that nobody took: unknown where one server could not be judged, else tried again as long
+    as one failure is temporary."""
+    for fate in (Fate.UNKNOWN, Fate.DEFERS, Fate.BOUNCES):
+        if fate in fates:
+            return fate
+    return Fate.UNKNOWN
+
+
+def _walk(evidence: Evidence, sender: Sender) -> Iterator[tuple[Conversation, _Step]]:
+    policy = policy_of(evidence) if sender is Sender.MTA_STS else None
+    for conversation in _relays(evidence):
+        blocked = _before_tls(conversation)
+        if blocked is not None:
+            yield conversation, blocked
+        elif sender is Sender.MTA_STS:
+            yield conversation, _as_mta_sts(evidence, conversation, policy)
+        elif sender is Sender.DANE:
+            yield conversation, _as_dane(evidence, conversation)
+        else:
+            yield conversation, _as_opportunistic(conversation)
+
+
+def _before_tls(conversation: Conversation) -> _Step | None:
+    """Why no sender gets as far as TLS; None where each does."""
+    failure = conversation.failure
+    if took_ehlo(conversation) is not None:
+        return None
+    if failure is not None and failure.kind in _NOT_FROM_HERE:
+        return _Step(Fate.UNKNOWN, "not-from-here")
+    if conversation.connected_s is None:
+        timed_out = failure is not None and failure.kind is FailureKind.TIMEOUT
+        # A connection that nobody answers may end at our own firewall.
+        return _Step(Fate.UNKNOWN, "no-answer") if timed_out else _Step(Fate.DEFERS, "no-connection")
+    exchange = opening(conversation)
+    reply = exchange.outcome if exchange is not None and isinstance(exchange.outcome, Reply) else None
+    if reply is None or reply.code is None or is_success(reply):
+        return _Step(Fate.DEFERS, "broken-off")
+    return _Step(Fate.BOUNCES, "refused-5") if reply.code >= 500 else _Step(Fate.DEFERS, "refused-4")
+
+
+def _as_opportunistic(conversation: Conversation) -> _Step:
+    if conversation.session is not None:
+        return _Step(Fate.ENCRYPTED, "tls")
+    missing = _without_tls(conversation)
+    if missing.fate is Fate.UNKNOWN:
+        return missing
+    return _Step(Fate.CLEAR, missing.reason)  # RFC 7435 3: rather in clear text than not at all
+
+
+def _without_tls(conversation: Conversation) -> _Step:
+    """Why there is no session: never offered, refused, or broken."""
+    handshake = conversation.handshake
+    if handshake is not None and isinstance(handshake.outcome, Failure):
+        if handshake.outcome.kind in _NOT_FROM_HERE:
+            return _Step(Fate.UNKNOWN, "not-from-here")
+        return _Step(Fate.DEFERS, "handshake-failed")
+    if conversation.endpoint.tls is TlsMode.NONE or (
+        conversation.failure is not None and conversation.failure.kind in OWN_LIMITS
+    ):
+        return _Step(Fate.UNKNOWN, "not-from-here")
+    if conversation.reply(Phase.STARTTLS) is not None:
+        return _Step(Fate.DEFERS, "starttls-refused")
+    if "STARTTLS" in keywords(conversation.reply(Phase.EHLO)):
+        return _Step(Fate.DEFERS, "broken-off")
+    return _Step(Fate.DEFERS, "starttls-missing")
+
+
+def _as_mta_sts(evidence: Evidence, conversation: Conversation, policy: mta_sts.Policy | None) -> _Step:
+    endpoint = conversation.endpoint
+    if policy is None or policy.mode is not mta_sts.Mode.ENFORCE:
+        step = _as_opportunistic(conversation)
+        reason = {None: "no-policy", mta_sts.Mode.TESTING: "policy-testing"}.get(
+            policy.mode if policy is not None else None, "policy-none"
+        )
+        found = evidence.policies.mta_sts
+        if policy is None and found is not None and mta_sts.read_record(found.records).count:
+            reason = "policy-unusable"
+        return _Step(step.fate, reason) if step.fate is Fate.ENCRYPTED else step
+    if not mta_sts.allows(policy, endpoint.host):
+        return _Step(Fate.DEFERS, "policy-not-listed")  # RFC 8461 5: no delivery there
+    session = conversation.session
+    if session is None:
+        missing = _without_tls(conversation)
+        return missing if missing.fate is Fate.UNKNOWN else _Step(Fate.DEFERS, missing.reason)
+    if session.trust is None or not session.trust.is_trusted:
+        return _Step(Fate.DEFERS, "policy-untrusted")
+    return _Step(Fate.AUTHENTICATED, "policy-kept")
+
+
+def _as_dane(evidence: Evidence, conversation: Conversation) -> _Step:
+    mx = evidence.resolution.mx
+    is_mx_secure = mx is not None and security(evidence, mx) is Security.SECURE
+    found = dane_of(evidence, conversation)
+    state = DaneState.ABSENT if found is None else found.state
+    match state:
+        case DaneState.MATCH if is_mx_secure or _is_implicit(evidence, conversation):
+            return _Step(Fate.AUTHENTICATED, "dane-match")
+        case DaneState.MATCH:
+            return _Step(Fate.ENCRYPTED, "dane-mx-insecure")  # RFC 7672 2.2.1: the way to the host is not vouched for
+        case DaneState.MISMATCH:
+            return _Step(Fate.DEFERS, "dane-mismatch")
+        case DaneState.BOGUS:
+            return _Step(Fate.DEFERS, "dane-lookup-failed")  # RFC 7672 2.1.2
+        case DaneState.UNTRUSTED:
+            return _Step(Fate.UNKNOWN, "dane-unverifiable")
+        case DaneState.UNUSABLE if conversation.session is not None:
+            return _Step(Fate.ENCRYPTED, "dane-unusable")
+        case DaneState.UNUSABLE | DaneState.UNTESTED:
+            missing = _without_tls(conversation)
+            return missing if missing.fate is Fate.UNKNOWN else _Step(Fate.DEFERS, missing.reason)
+        case _:
+            step = _as_opportunistic(conversation)
+            reason = "dane-insecure" if state is DaneState.INSECURE else "dane-absent"
+            return _Step(step.fate, reason) if step.fate is Fate.ENCRYPTED else step
+
+
+def _is_implicit(evidence: Evidence, conversation: Conversation) -> bool:
+    """Without MX records the addresses alone lead to the host; that they are secure is part of the match."""
+    mx = evidence.resolution.mx
+    denied = mx is not None and security(evidence, mx) is Security.SECURE
+    return conversation.endpoint.origin is HostOrigin.IMPLICIT_MX and denied
+
+
+def tried_hosts(delivery: Delivery) -> tuple[str, ...]:
+    """The hosts that a sender passed over before the one that took the mail, each once."""
+    return tuple(dict.fromkeys(each.host for each in delivery.attempts if each.fate not in _DELIVERED))
