@@ -1,9 +1,9 @@
 """Fetching an MTA-STS policy over HTTPS (RFC 8461 3.3): the only importer of an HTTP client.
 
-The name of the host is resolved by the probe's own resolver, so that ``--resolve`` and ``--resolver`` hold here too. Its
-certificate is recorded and judged like that of a mail server: a policy that comes with a bad one is shown, and the
-reason with it, though no sender would act on it. Redirects are not followed, and a body is cut at
-`MAX_POLICY_BYTES`. A domain without a policy never pays for the import.
+The name of the host is resolved by the probe's own resolver, so that ``--resolve`` and ``--resolver`` hold here too.
+Its certificate is recorded and judged like that of a mail server: a policy that comes with a bad one is shown, with the
+reason, though no sender would act on it. Redirects are not followed, and a body is cut at `MAX_POLICY_BYTES`. A domain
+without a policy never pays for the import.
 """
 
 from __future__ import annotations

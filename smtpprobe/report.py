@@ -82,6 +82,60 @@ class Annotation(Fact, frozen=True, kw_only=True):
     explanation: Explanation
 
 
+class Sender(StrEnum):
+    """A kind of mail server that delivers, by what it does about TLS."""
+
+    OPPORTUNISTIC = "opportunistic"
+    """Encrypts where it can, authenticates nobody (RFC 7435)."""
+    MTA_STS = "mta-sts"
+    """Keeps the policy of the domain (RFC 8461)."""
+    DANE = "dane"
+    """Keeps TLSA records that DNSSEC vouches for (RFC 7672)."""
+
+
+class Fate(StrEnum):
+    """What becomes of mail to the domain."""
+
+    AUTHENTICATED = "authenticated"
+    """Delivered, encrypted, to a server that proved to be the right one."""
+    ENCRYPTED = "encrypted"
+    """Delivered and encrypted, to whoever answered."""
+    CLEAR = "clear"
+    """Delivered in clear text."""
+    DEFERS = "defers"
+    """Kept in the queue and tried again, for days, then returned."""
+    BOUNCES = "bounces"
+    """Returned at once."""
+    UNKNOWN = "unknown"
+    """Cannot be told from here."""
+
+
+class Attempt(Fact, frozen=True, kw_only=True):
+    """One server on the sender's way through the MX hosts."""
+
+    host: str
+    address: str | None
+    """None where the host has none."""
+    fate: Fate
+    """What would come of it here; the first that is a delivery ends the way."""
+    reason: str
+    """A key of the ``delivery-reason`` labels."""
+
+
+class Delivery(Fact, frozen=True, kw_only=True):
+    """How one kind of sender would fare now, as seen from where the probe ran."""
+
+    sender: Sender
+    fate: Fate
+    host: str | None = None
+    """The MX host that would take the mail; None where none would."""
+    address: str | None = None
+    reason: str
+    """A key of the ``delivery-reason`` labels: why it ends so."""
+    attempts: tuple[Attempt, ...] = ()
+    """In the order of trying, the last one included."""
+
+
 class Report(Fact, frozen=True, kw_only=True):
     """Evidence and what it means."""
 
@@ -90,6 +144,8 @@ class Report(Fact, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     """In report order: by check, then by endpoint."""
     annotations: tuple[Annotation, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
+    """One for each kind of sender; empty where the target is no mail domain."""
 
     @property
     def status(self) -> Severity:
