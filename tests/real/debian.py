@@ -23,7 +23,7 @@ from pathlib import Path
 STORE = Path(os.environ.get("SMTPPROBE_REAL_STORE", "/var/cache/smtpprobe-real"))
 """Where downloads and roots are kept between runs; needs to be on a file system that allows programs."""
 
-TOOLS = ("apt-get", "dpkg-deb", "tar", "unshare", "chroot", "mount")
+TOOLS = ("apt-get", "dpkg-deb", "tar", "unshare", "nsenter", "setpriv", "chroot", "mount")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.real.jail import Jail
+from tests.real.network import Network
 from tests.real.postfix import PASSWORD, USER
 
 _CONFIGURATION = """\
@@ -62,9 +63,11 @@ plain:
 """
 
 
-def prepare(folder: Path, host: str, domain: str, address: str, ports: dict[str, int], certificate: Path) -> Jail:
+def prepare(
+    folder: Path, host: str, domain: str, address: str, ports: dict[str, int], certificate: Path, network: Network
+) -> Jail:
     """Lay out a jail for Exim on one address."""
-    jail = Jail("exim", "exim", folder, host, {address: host})
+    jail = Jail("exim", "exim", folder, host, {address: host}, network)
     jail.build()
     jail.write("/etc/exim4/server.pem", certificate.read_text(), mode=0o640, owner="Debian-exim")
     jail.write(

@@ -1,4 +1,4 @@
-"""Run a server in a root of its own: private mounts, process numbers and host name, the network of this machine.
+"""Run a server in a root of its own: private mounts, process numbers and host name.
 
 A jail is a directory that looks like a small Debian: ``/usr`` is the unpacked root, read-only; ``/etc`` and ``/var``
 are copies. Its first process is a shell that waits for the servers; when that is killed, all below it ends.
@@ -6,14 +6,18 @@ are copies. Its first process is a shell that waits for the servers; when that i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.real.debian import STORE
+from tests.real.network import DIES_WITH_US, HOST, Network
 
 USERS = {
     "postfix": (61001, "/var/spool/postfix"),
@@ -56,7 +60,8 @@ class Jail:
     folder: Path
     hostname: str
     hosts: dict[str, str] = field(default_factory=dict)
-    """Address -> name, for ``/etc/hosts``: nothing in a jail asks the DNS."""
+    """Address -> name, for ``/etc/hosts``: no server in a jail asks the DNS."""
+    network: Network = HOST
 
     @property
     def root(self) -> Path:
@@ -104,6 +109,8 @@ class Jail:
         target.unlink(missing_ok=True)
         target.write_text(text)
         target.chmod(mode)
+        a_minute_ago = time.time() - 60  # Postfix waits a while before it trusts a file that was changed just now
+        os.utime(target, (a_minute_ago, a_minute_ago))
         if owner is not None:
             os.chown(target, 0 if mode & 0o040 else USERS[owner][0], USERS[owner][0])
 
@@ -123,10 +130,10 @@ class Jail:
             command=shlex.quote(shell),
         )
         flags = ["--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child=SIGKILL", "--propagation", "private"]
-        return ["unshare", *flags, "sh", "-c", script]
+        return [*DIES_WITH_US, *self.network.command("unshare", *flags, "sh", "-c", script)]
 
     def once(self, shell: str) -> str:
-        """Run a shell command inside, before the servers start; return what it printed.
+        """Run a shell command inside, beside the servers or before they start; return what it printed.
 
         Raises:
             RuntimeError: it failed; the message has its output.
@@ -139,9 +146,32 @@ class Jail:
         return process.stdout
 
     def start(self, *commands: str) -> subprocess.Popen[bytes]:
-        """Start servers that stay in the foreground; the jail ends when the returned process is killed."""
+        """Start servers that stay in the foreground; `stop` ends the returned process and all below it.
+
+        The jail ends as soon as one of the servers does.
+        """
+        servers = " & ".join(f"({command}; kill -TERM $$)" for command in commands)
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                self._command(" & ".join(commands) + " & wait"),
+                self._command(f"trap 'exit 1' TERM; {servers} & wait"),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
+
+    def said(self) -> str:
+        """The end of what the servers wrote to their logs."""
+        logs = [self.log, *sorted(self.root.glob("var/log/*log"))]
+        ends = [log.read_text(errors="replace")[-1500:] for log in logs if log.is_file()]
+        return f"[{self.name}] {' '.join(ends)}"
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a jail and wait until the last process in it is gone."""
+    # pid_namespaces(7): the first process of a namespace ends only after all others in it. It is the child of the
+    # process that made the namespace, which waits for it.
+    with contextlib.suppress(OSError):
+        first = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        for number in first:
+            os.kill(int(number), signal.SIGKILL)
+        if not first:
+            process.kill()
+    process.wait(timeout=15)

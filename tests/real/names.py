@@ -1,18 +1,56 @@
 """Knot with signed zones and Unbound, once validating and once not.
 
-Three child zones of ``example.test`` are wrong on purpose: ``bogus`` has a DS that fits no key, ``expired`` has
-signatures of two months ago, ``insecure`` has no DS at all.
+The root, ``example.test`` and its child zones are served by one Knot; what a child's delegation promises may be wrong
+on purpose. Unbound trusts the root's key, as in the world.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from tests.real.jail import Jail
+from tests.real.network import Network
 
 DOMAIN = "example.test"
 
+REVERSE_ZONES = ("127.in-addr.arpa", f"1.{'0.' * 31}ip6.arpa")
+"""The reverse zones of the loopback addresses; unsigned, and not the answers that Unbound has built in."""
+
+LAME = f"lame.{DOMAIN}"
+"""A zone whose only server refuses to answer for it: SERVFAIL without DNSSEC."""
+
+
+class Delegation(StrEnum):
+    """What `DOMAIN` says about a child zone."""
+
+    INSECURE = "insecure"
+    """No DS: the child is unsigned (RFC 4035 4.3)."""
+    BOGUS = "bogus"
+    """Signed, but the DS fits no key of the child."""
+    EXPIRED = "expired"
+    """Signed, but the signatures ended two months ago."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A child zone of `DOMAIN`."""
+
+    label: str
+    """Its name relative to `DOMAIN`."""
+    delegation: Delegation
+    records: str
+    """Without SOA and NS, in master-file form, names relative to the child."""
+
+    @property
+    def zone(self) -> str:
+        return f"{self.label}.{DOMAIN}"
+
+
 _SOA = f"@ 300 SOA ns.{DOMAIN}. hostmaster.{DOMAIN}. 1 3600 600 86400 60\n@ 300 NS ns.{DOMAIN}.\n"
+"""With a negative TTL (RFC 2308) of a minute."""
 
 _KNOT = """\
 server:
@@ -57,9 +95,7 @@ server:
     do-not-query-localhost: no
     module-config: "{modules}"
     {anchor}
-    domain-insecure: "127.in-addr.arpa"
     local-zone: "test." nodefault
-    local-zone: "127.in-addr.arpa." nodefault
     ede: yes
     cache-max-ttl: 5
     cache-max-negative-ttl: 5
@@ -67,78 +103,85 @@ server:
     edns-buffer-size: 1232
     max-udp-size: 1232
     num-threads: 1
-remote-control:
+{reverse}remote-control:
     control-enable: no
 """
 
 
 def prepare(
-    folder: Path, records: str, reverse: str, children: str, *, authority: tuple[str, int], validating: tuple[str, int],
-    trusting: tuple[str, int],
+    folder: Path, records: str, reverse: Sequence[str], children: Sequence[Child], *, port: int, authority: str,
+    validating: str, trusting: str, network: Network,
 ) -> Jail:  # fmt: skip
     """Lay out a jail with the zones and sign them.
 
     Args:
-        records: the zone ``example.test`` without SOA and NS, in master-file form.
-        reverse: the same for ``127.in-addr.arpa``.
-        children: the same for each of the three child zones, with names relative to them.
-        authority: address and port of Knot.
-        validating: of the Unbound that validates.
-        trusting: of the Unbound that does not.
+        records: the zone `DOMAIN` without SOA, NS and the children's delegations, in master-file form.
+        reverse: the same for each of `REVERSE_ZONES`.
+        children: its child zones.
+        port: where all three servers listen.
+        authority: the address of Knot.
+        validating: that of the Unbound that validates.
+        trusting: that of the Unbound that does not.
     """
-    jail = Jail("dns", "dns", folder, f"ns.{DOMAIN}")
+    jail = Jail("dns", "dns", folder, f"ns.{DOMAIN}", network=network)
     jail.build()
     head = "$TTL 300\n" + _SOA
+    # Without these delegations the root's NSEC records would deny them, for resolvers that use RFC 8198.
+    below_root = "".join(f"{zone}. NS ns.{DOMAIN}.\n" for zone in (DOMAIN, *REVERSE_ZONES))
     files = {
-        ".": head,
+        ".": f"{head}{below_root}ns.{DOMAIN}. A {authority}\n$INCLUDE /etc/knot/root-delegations\n",
         DOMAIN: head + records + "$INCLUDE /etc/knot/delegations\n",
-        "127.in-addr.arpa": head + reverse,
-        **{f"{child}.{DOMAIN}": head + children for child in ("bogus", "expired", "insecure")},
+        **{zone: head + text for zone, text in zip(REVERSE_ZONES, reverse, strict=True)},
+        **{child.zone: head + child.records for child in children},
     }
     for zone, text in files.items():
         jail.write(f"/etc/knot/zones/{_file(zone)}", text)
-    signed = (".", DOMAIN, f"bogus.{DOMAIN}")
-    plain = ("127.in-addr.arpa", f"insecure.{DOMAIN}")
-    address, port = authority
+    by_delegation = {kind: [child for child in children if child.delegation is kind] for kind in Delegation}
+    expired = [child.zone for child in by_delegation[Delegation.EXPIRED]]
+    signed = [".", DOMAIN, *(child.zone for child in by_delegation[Delegation.BOGUS])]
+    plain = [*REVERSE_ZONES, *(child.zone for child in by_delegation[Delegation.INSECURE])]
 
     def knot(zones: str) -> str:
-        return _KNOT.format(address=address, port=port, zones=zones)
+        return _KNOT.format(address=authority, port=port, zones=zones)
 
     live = "".join(_zone(name, is_signed=True) for name in signed) + "".join(_zone(name) for name in plain)
-    expired = f'  - domain: expired.{DOMAIN}\n    file: "/var/lib/knot/expired.zone"\n'
-    jail.write("/etc/knot/knot.conf", knot(live + expired))
-    jail.write("/etc/knot/signing.conf", knot(live + _zone(f"expired.{DOMAIN}", is_signed=True)))
-    for path in ("/var/lib/knot", "/run/knot", "/etc/knot/zones"):
+    stale = "".join(f'  - domain: {zone}\n    file: "/var/lib/knot/stale/{_file(zone)}"\n' for zone in expired)
+    jail.write("/etc/knot/knot.conf", knot(live + stale))
+    jail.write("/etc/knot/signing.conf", knot(live + "".join(_zone(zone, is_signed=True) for zone in expired)))
+    for path in ("/var/lib/knot", "/var/lib/knot/stale", "/run/knot", "/etc/knot/zones"):
         jail.folder_for(path, "knot")
-    jail.write("/etc/knot/delegations", f"bogus NS ns.{DOMAIN}.\nexpired NS ns.{DOMAIN}.\ninsecure NS ns.{DOMAIN}.\n")
-    jail.once(
-        f"""
-        set -e
-        keys="keymgr -c /etc/knot/signing.conf"
-        for zone in . {DOMAIN} bogus.{DOMAIN}; do
-            $keys $zone generate algorithm=ECDSAP256SHA256 ksk=yes zsk=yes
-        done
-        $keys expired.{DOMAIN} generate algorithm=ECDSAP256SHA256 ksk=yes zsk=yes \
-            created=-90d publish=-90d ready=-90d active=-90d
-        $keys expired.{DOMAIN} ds | grep ' 13 2 ' | sed 's/^expired.{DOMAIN}./expired/' >> /etc/knot/delegations
-        $keys bogus.{DOMAIN} ds | grep ' 13 2 ' \
-            | sed 's/^bogus.{DOMAIN}./bogus/; s/ 13 2 .*/ 13 2 {"5a" * 32}/' >> /etc/knot/delegations
-        kzonesign -c /etc/knot/signing.conf -o /var/lib/knot -t $(( $(date +%s) - 60 * 86400 )) expired.{DOMAIN}
-        mv /var/lib/knot/{_file(f"expired.{DOMAIN}")} /var/lib/knot/expired.zone
-        $keys {DOMAIN} dnskey > /etc/unbound/anchors
-        $keys . dnskey >> /etc/unbound/anchors
-        chown -R knot:knot /var/lib/knot
-        """
-    )
+    jail.write("/etc/knot/delegations", "".join(f"{child.zone}. NS ns.{DOMAIN}.\n" for child in children))
+    steps = ["set -e", 'keys="keymgr -c /etc/knot/signing.conf"']
+    steps += [f"$keys {zone} generate algorithm=ECDSAP256SHA256 ksk=yes zsk=yes" for zone in signed]
+    steps += [f"$keys {zone} generate algorithm=ECDSAP256SHA256 ksk=yes zsk=yes {_LONG_AGO}" for zone in expired]
+    steps += [f"$keys {zone} ds | grep ' 13 2 ' >> /etc/knot/delegations" for zone in expired]
+    steps += [
+        f"$keys {zone} ds | grep ' 13 2 ' | sed 's/ 13 2 .*/ 13 2 {'5a' * 32}/' >> /etc/knot/delegations"
+        for zone in signed[2:]
+    ]
+    steps += [
+        f"kzonesign -c /etc/knot/signing.conf -o /var/lib/knot/stale -t $(( $(date +%s) - 60 * 86400 )) {zone}"
+        for zone in expired
+    ]
+    steps.append(f"$keys {DOMAIN} ds | grep ' 13 2 ' > /etc/knot/root-delegations")
+    steps.append("$keys . dnskey > /etc/unbound/anchors")
+    steps.append("chown -R knot:knot /var/lib/knot")
+    jail.once("\n".join(steps))
     stubs = "".join(
-        f'stub-zone:\n    name: "{zone}"\n    stub-addr: {address}@{port}\n'
-        for zone in (".", DOMAIN, "127.in-addr.arpa")
+        f'stub-zone:\n    name: "{zone}"\n    stub-addr: {authority}@{port}\n' for zone in (".", DOMAIN, *REVERSE_ZONES)
+    )
+    unsigned = "".join(
+        f'    local-zone: "{zone}." nodefault\n    domain-insecure: "{zone}"\n' for zone in REVERSE_ZONES
     )
     anchor = 'trust-anchor-file: "/etc/unbound/anchors"'
-    for name, place, modules in (("validating", validating, "validator iterator"), ("trusting", trusting, "iterator")):
+    for name, address, modules in (
+        ("validating", validating, "validator iterator"),
+        ("trusting", trusting, "iterator"),
+    ):
         configuration = _UNBOUND.format(
-            address=place[0], port=place[1], modules=modules, anchor=anchor if name == "validating" else ""
-        )
+            address=address, port=port, modules=modules, reverse=unsigned,
+            anchor=anchor if name == "validating" else "",
+        )  # fmt: skip
         jail.write(f"/etc/unbound/{name}.conf", configuration + stubs)
     return jail
 
@@ -148,6 +191,9 @@ START = (
     "unbound -d -p -c /etc/unbound/validating.conf",
     "unbound -d -p -c /etc/unbound/trusting.conf",
 )
+
+_LONG_AGO = "created=-90d publish=-90d ready=-90d active=-90d"
+"""Timing of a key that may have signed two months ago."""
 
 
 def _file(zone: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.real.jail import Jail
+from tests.real.network import Network
 from tests.real.postfix import USER
 
 PASSWORD_HASH = "$6$smtpprobe$YuDR9jT0dwAyvKXAEQozJXtQ2SbZau58tw2rQQTSxTaz98jrbDL4B7bvwMojqgzF1UBG5lZRPb1bxuLZw4xEp."
@@ -28,10 +29,17 @@ listen on {address} port {submission} tls-require pki server auth <logins> hostn
 
 
 def prepare(
-    folder: Path, base: str, host: str, domain: str, address: str, ports: dict[str, int], certificate: Path
+    folder: Path,
+    base: str,
+    host: str,
+    domain: str,
+    address: str,
+    ports: dict[str, int],
+    certificate: Path,
+    network: Network,
 ) -> Jail:
     """Lay out a jail for the OpenSMTPD of the root ``base``; only the working one serves users' ports."""
-    jail = Jail(base, base, folder, host, {address: host})
+    jail = Jail(base, base, folder, host, {address: host}, network)
     jail.build()
     pem = certificate.read_text()
     jail.write("/etc/server.crt", pem[pem.index("-----BEGIN CERTIFICATE") :])

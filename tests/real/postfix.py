@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.real.jail import Jail
+from tests.real.network import Network
 
 USER, PASSWORD = "probe", "not-a-secret"
 
@@ -34,7 +36,7 @@ setgid_group = postdrop
 maillog_file = /var/log/postfix.log
 alias_maps =
 alias_database =
-virtual_mailbox_domains = {domain}
+virtual_mailbox_domains = texthash:/etc/postfix/domains
 virtual_mailbox_maps = texthash:/etc/postfix/mailboxes
 virtual_mailbox_base = /var/vmail
 virtual_uid_maps = static:61004
@@ -45,6 +47,7 @@ disable_vrfy_command = yes
 disable_dns_lookups = yes
 smtpd_helo_required = yes
 smtpd_peername_lookup = no
+smtpd_tls_protocols = >=TLSv1.2
 smtpd_relay_restrictions = permit_sasl_authenticated, reject_unauth_destination
 smtpd_recipient_restrictions = reject_unlisted_recipient, check_recipient_access texthash:/etc/postfix/recipients
 smtpd_sasl_type = dovecot
@@ -52,12 +55,23 @@ smtpd_sasl_path = private/auth
 smtpd_client_connection_rate_limit = 0
 smtpd_client_connection_count_limit = 0
 smtpd_client_event_limit_exceptions =
-postscreen_greet_wait = 3s
+postscreen_greet_wait = 2s
 postscreen_greet_action = drop
 postscreen_cache_map =
 postscreen_access_list =
 postscreen_dnsbl_sites =
 """
+
+_OPENSSL = """\
+openssl_conf = init
+[init]
+ssl_conf = ssl
+[ssl]
+system_default = defaults
+[defaults]
+CipherString = DEFAULT:@SECLEVEL=0
+"""
+"""Lets OpenSSL load weak keys and speak old versions; what a host really does is Postfix's own setting."""
 
 _SERVICES = """\
 cleanup unix n - n - 0 cleanup
@@ -131,18 +145,24 @@ class Listener:
     is_postscreen: bool = False
 
 
-def prepare(folder: Path, domain: str, listeners: list[Listener]) -> Jail:
-    """Lay out a jail in which Postfix and Dovecot (for AUTH) will serve the listeners."""
+def prepare(folder: Path, domains: Sequence[str], listeners: Sequence[Listener], network: Network) -> Jail:
+    """Lay out a jail in which Postfix and Dovecot (for AUTH) will serve the listeners; each takes mail for each domain.
+
+    The recipients of every domain are `RECIPIENTS` and postmaster.
+    """
     hosts = {listener.address: listener.host for listener in listeners if ":" not in listener.address}
-    jail = Jail("postfix", "postfix", folder, listeners[0].host, hosts)
+    jail = Jail("postfix", "postfix", folder, listeners[0].host, hosts, network)
     jail.build()
+    jail.write("/etc/ssl/openssl.cnf", _OPENSSL)
     protocols = "all" if any(":" in listener.address for listener in listeners) else "ipv4"
-    jail.write("/etc/postfix/main.cf", _MAIN.format(domain=domain, protocols=protocols))
+    jail.write("/etc/postfix/main.cf", _MAIN.format(protocols=protocols))
     jail.write("/etc/postfix/master.cf", "".join(_master(jail, listener) for listener in listeners) + _SERVICES)
     jail.write("/etc/postfix/dynamicmaps.cf", "")
-    jail.write("/etc/postfix/mailboxes", "".join(f"{name}@{domain} {name}/\n" for name in (*RECIPIENTS, "postmaster")))
+    jail.write("/etc/postfix/domains", "".join(f"{domain} any\n" for domain in domains))
+    mailboxes = [f"{name}@{domain} {name}/\n" for domain in domains for name in (*RECIPIENTS, "postmaster")]
+    jail.write("/etc/postfix/mailboxes", "".join(mailboxes))
     refusals = {name: reply for name, reply in RECIPIENTS.items() if reply is not None}
-    jail.write("/etc/postfix/recipients", "".join(f"{name}@{domain} {reply}\n" for name, reply in refusals.items()))
+    jail.write("/etc/postfix/recipients", "".join(f"{name}@ {reply}\n" for name, reply in refusals.items()))
     jail.write("/etc/dovecot/dovecot.conf", _DOVECOT)
     jail.write("/etc/dovecot/users", f"{USER}:{PASSWORD}::::::\n")
     jail.folder_for("/var/lib/postfix", "postfix")
