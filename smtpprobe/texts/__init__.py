@@ -30,7 +30,7 @@ RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
 FOLDER = os.path.dirname(__file__)
 """Where the languages are, each a folder of its own."""
 
-_FIELD = re.compile(r'^([A-Za-z0-9_-]+) = (?:"""\n?(.*?)"""|"([^"\n]*)")$', re.MULTILINE | re.DOTALL)
+_FIELD = re.compile(r'^(?:([A-Za-z0-9_-]+)|"([^"\n]+)") = (?:"""\n?(.*?)"""|"([^"\n]*)")$', re.MULTILINE | re.DOTALL)
 """A field without escapes, which most are; the body of a table is a few of them."""
 
 
@@ -126,7 +126,7 @@ def _fields(body: str) -> dict[str, str]:
     for field in _FIELD.finditer(body) if "\\" not in body else ():
         if not _is_blank(body[end : field.start()]):
             break
-        fields[field[1]] = field[2] if field[2] is not None else field[3]
+        fields[field[1] or field[2]] = field[4] if field[3] is None else field[3]
         end = field.end()
     if _is_blank(body[end:]):
         return fields
