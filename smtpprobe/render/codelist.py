@@ -212,8 +212,8 @@ def elsewhere(table: str, language: str, wanted: Filter) -> list[tuple[str, int]
     counts = []
     for other in TABLES:
         if other == "findings":  # by their words alone: the checks that make them take long to import
-            ids = texts.keys(texts.DEFAULT_LANGUAGE, "findings")
-            rows = [_row(id, "", {}, {}, _both(language, "findings", id)) for id in ids]
+            keys = texts.keys(texts.DEFAULT_LANGUAGE, "findings")
+            rows = [_row(key, "", {}, {}, _both(language, "findings", key)) for key in keys]
             count = sum(map(only_words.finds, rows))
         else:
             count = len(select(other, language, only_words))
