@@ -127,7 +127,7 @@ def read_session(session: ssl.SSLObject) -> tuple[TlsSession, tuple[bytes, ...]]
 
 def explain_error(error: ssl.SSLError) -> tuple[FailureKind, str]:
     """Say whose doing a TLS error is, and in a word what: the name of the alert (RFC 8446 6), or OpenSSL's reason."""
-    reason = error.reason or ""
+    reason: str = getattr(error, "reason", None) or ""  # unset on errors that Python code made
     for prefix in _ALERT_PREFIXES:
         if reason.startswith(prefix):
             return FailureKind.TLS_ALERT, reason.removeprefix(prefix).lower()
