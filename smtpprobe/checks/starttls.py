@@ -102,4 +102,4 @@ def _after_tls(
     only_before = tuple(each for each in offered_before if each not in offered and each not in EXPECTED_TO_CHANGE)
     only_after = tuple(each for each in offered if each not in offered_before and each not in EXPECTED_TO_CHANGE)
     if only_before or only_after:
-        yield EHLO_CHANGES_AFTER_TLS.found(where, before=only_before, after=only_after)
+        yield EHLO_CHANGES_AFTER_TLS.found(where, before=only_before or ("-",), after=only_after or ("-",))

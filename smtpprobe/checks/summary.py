@@ -24,6 +24,7 @@ _COUNTS = ("serving", "hosts", "serving_addresses", "addresses")
 MAIL_REACHABLE = kind("mail-reachable", Topic.SUMMARY, Severity.OK, params=_COUNTS)
 SUBMISSION_REACHABLE = kind("submission-reachable", Topic.SUMMARY, Severity.OK, params=_COUNTS)
 MX_ALL_UNREACHABLE = kind("mx-all-unreachable", Topic.SUMMARY, Severity.ERROR, params=("hosts", "count"))
+NO_SERVICE = kind("no-service", Topic.SUMMARY, Severity.ERROR, params=("ports",))
 RELAY_NOT_SERVED = kind("relay-not-served", Topic.SUMMARY, Severity.INFO)
 NOTHING_PROBED = kind("nothing-probed", Topic.SUMMARY, Severity.INCONCLUSIVE)
 
@@ -45,6 +46,8 @@ def summary(evidence: Evidence) -> Iterator[Finding]:
     elif _all_mx_fail(evidence, relay):
         hosts = tuple(each.name for each in evidence.resolution.hosts)
         yield MX_ALL_UNREACHABLE.found(at_domain(evidence), hosts=hosts, count=len(hosts))
+    elif not takes_submissions and _host_fails(evidence):
+        yield NO_SERVICE.found(at_domain(evidence), ports=_ports(evidence))
     if takes_submissions:
         yield _counted(SUBMISSION_REACHABLE, evidence, submission)
         if not takes_mail:
@@ -80,6 +83,20 @@ def _all_mx_fail(evidence: Evidence, relay: list[Conversation]) -> bool:
     hosts = [each for each in evidence.resolution.hosts if each.origin is HostOrigin.MX]
     talks = [[each for each in relay if each.endpoint.host == host.name] for host in hosts]
     return any(talks) and all(_fails(host, talk) for host, talk in zip(hosts, talks, strict=True))
+
+
+def _host_fails(evidence: Evidence) -> bool:
+    """A host was asked for, no matter on which port, and each endpoint that this machine has a way to fails."""
+    talks = [each for each in evidence.conversations if not lacks_route(each)]
+    return (
+        len(talks) > 1
+        and all(each.endpoint.origin is not HostOrigin.MX for each in talks)
+        and all(service(each) is Service.FAILS for each in talks)
+    )
+
+
+def _ports(evidence: Evidence) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(each.port) for each in evidence.endpoints))
 
 
 def _fails(host: MxHost, conversations: list[Conversation]) -> bool:
