@@ -133,7 +133,7 @@ class Talk:
             )
             raise
         finally:
-            wire.close()
+            await wire.close()
             self._ended_s = self._clock()
         if on_decided is not None:
             on_decided()

@@ -148,6 +148,7 @@ class Wire(SMTPProtocol):
         # How the line ended; None as long as it is good.
         self._end: tuple[FailureKind, str] | None = None
         self._is_closed = False
+        self._lost_waiter: asyncio.Future[None] | None = None
 
     # --- the steps --------------------------------------------------------------------------------------------------
 
@@ -206,14 +207,17 @@ class Wire(SMTPProtocol):
         finally:
             self._step_ends_at = None
 
-    def close(self) -> None:
-        """Close the connection without waiting for the peer; may be called at any time, also again."""
+    async def close(self) -> None:
+        """Close the connection, without waiting for the peer; may be called at any time, also again.
+
+        When it returns, the socket is closed, so that a next connection to the same address does not overlap.
+        """
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         transport = cast("asyncio.Transport | None", self.transport)
-        if transport is None or transport.is_closing():
+        if transport is None:
             return
         if self._layer is not None and self._over_ssl and self._end is None:
             with suppress(ssl.SSLError):  # which says that theirs has not come
@@ -223,6 +227,9 @@ class Wire(SMTPProtocol):
             transport.abort()  # the peer does not read; waiting for it could take for ever
         else:
             transport.close()
+        if self._lost_waiter is None:
+            self._lost_waiter = self._loop.create_future()
+        await self._lost_waiter
 
     @property
     def is_open(self) -> bool:
@@ -327,6 +334,8 @@ class Wire(SMTPProtocol):
             self._end_by_peer(FailureKind.CLOSED, "")
         # Whatever waited is settled now, so that aiosmtplib does not make up a 221 for a QUIT without one.
         super().connection_lost(exc)
+        if self._lost_waiter is not None and not self._lost_waiter.done():
+            self._lost_waiter.set_result(None)
 
     def write(self, data: bytes) -> None:
         if self._layer is None:

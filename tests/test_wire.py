@@ -83,7 +83,7 @@ async def wired(
             assert await wire.connect(LONG_S) is None
             yield wire, server
         finally:
-            wire.close()
+            await wire.close()
             await server.idle()
 
 
@@ -567,7 +567,7 @@ async def test_an_alert_after_the_handshake_is_told_where_it_comes(identity: Ide
         await wire.connect(LONG_S)
         assert isinstance(await wire.handshake(LONG_S), TlsSession)
         failure = failed(await wire.greeting(LONG_S), Phase.GREETING, FailureKind.TLS_ALERT)
-        wire.close()
+        await wire.close()
         await gone.wait()
     assert failure.detail == "certificate_required"
     assert wire.is_closed_by_peer
@@ -618,8 +618,8 @@ async def test_closing_waits_for_nobody_and_may_be_repeated(context: ssl.SSLCont
     script: Script = (b"220 hi\r\n", Expect("STARTTLS"), StartTls(context), Stall())
     async with wired(*script) as (wire, server):
         await starttls(wire)
-        wire.close()
-        wire.close()
+        await wire.close()
+        await wire.close()
         assert not wire.is_open
         await server.idle()
     assert not wire.is_closed_by_peer
@@ -627,7 +627,7 @@ async def test_closing_waits_for_nobody_and_may_be_repeated(context: ssl.SSLCont
 
 def test_a_wire_that_never_stood_can_be_closed() -> None:
     async def close() -> None:
-        Wire(endpoint(("127.0.0.1", 1)), clock=clock(), deadline_s=60.0).close()
+        await Wire(endpoint(("127.0.0.1", 1)), clock=clock(), deadline_s=60.0).close()
 
     asyncio.run(close())
 
@@ -635,7 +635,7 @@ def test_a_wire_that_never_stood_can_be_closed() -> None:
 async def test_no_timer_is_left_behind() -> None:
     async with wired(b"220 hi\r\n", Stall()) as (wire, _):
         await wire.greeting(LONG_S)
-        wire.close()
+        await wire.close()
         assert wire._timer is None
 
 
@@ -683,6 +683,6 @@ async def test_aiosmtplib_arms_a_reply_before_a_command_is_written_and_not_after
         assert not wire._response_pending
         await ehlo(wire)
         assert not wire._response_pending
-        wire.close()
+        await wire.close()
         await server.idle()
     assert pending == [True]
