@@ -140,8 +140,8 @@ def find_fqdn(host_name: str, hosts_file: Path = HOSTS_FILE) -> str | None:
     """
     if _is_public(host_name):
         return host_name.removesuffix(".").lower()
-    if not host_name:
-        return None
+    if not host_name or is_localhost(host_name.lower()):
+        return None  # It was never named; what the file says of localhost is no name of ours.
     try:
         lines = hosts_file.read_text("utf-8", "replace").splitlines()
     except OSError:

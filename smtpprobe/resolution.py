@@ -476,7 +476,7 @@ def _is_truncated(wire: bytes) -> bool:
 def _parse(wire: bytes, question: _Question, ident: int) -> dns.message.Message:
     try:
         answer = dns.message.from_wire(wire, ignore_trailing=True)
-    except (dns.exception.DNSException, ValueError) as error:  # ValueError: text that is not UTF-8 within
+    except dns.exception.DNSException as error:
         raise _MalformedError(f"unreadable: {error}") from error
     if not answer.flags & dns.flags.QR or answer.id != ident:
         raise _MalformedError("what came is no answer to the question")

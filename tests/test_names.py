@@ -197,7 +197,7 @@ def test_a_host_without_a_name_for_others_gives_its_address(host_name: str) -> N
 def test_the_hosts_file_knows_the_full_name(tmp_path: Path) -> None:
     hosts = tmp_path / "hosts"
     hosts.write_text(
-        "127.0.0.1 localhost\n"
+        "127.0.0.1 localhost example.net\n"
         "# 192.0.2.7 box.old.example box\n"
         "\n"
         "127.0.1.1\tBox box.localdomain\n"
@@ -207,6 +207,7 @@ def test_the_hosts_file_knows_the_full_name(tmp_path: Path) -> None:
     assert find_fqdn("box", hosts) == "box.example.org"
     assert find_fqdn("other", hosts) == "other.example.org"
     assert find_fqdn("unknown", hosts) is None
+    assert find_fqdn("localhost", hosts) is None
     assert find_fqdn("", hosts) is None
     assert find_fqdn("box", tmp_path / "missing") is None
 

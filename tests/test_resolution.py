@@ -60,10 +60,10 @@ RECORDS = f"""
     odd.example.org              MX   30 nowhere.example.org
     odd.example.org              MX   40 nothing.example.org
     nothing.example.org          TXT  "no address"
+    twice.example.org            MX   10 mx1.example.org
+    twice.example.org            MX   20 mx2.example.org
     twice.example.org            MX   20 mx1.example.org
     twice.example.org            MX   10 mx2.example.org
-    twice.example.org            MX   10 mx1.example.org
-    many.example.org             MX   10 mx1.example.org
     txt.example.org              TXT  "v=one" "two; three"
     _25._tcp.mx1.example.org     TLSA 3 1 1 {"AB" * 32}
     _submission._tcp.example.org SRV  0 1 587 Mail.example.org

@@ -212,7 +212,7 @@ class DnsServer:
         """
         try:
             query = dns.message.from_wire(wire)
-        except (dns.exception.DNSException, ValueError):
+        except dns.exception.DNSException:
             return
         if query.flags & dns.flags.QR or len(query.question) != 1:
             return

@@ -49,7 +49,7 @@ async def ask(
     if ad:
         query.flags |= dns.flags.AD
     method = dns.asyncquery.tcp if over_tcp else dns.asyncquery.udp
-    return await method(query, server.address, port=server.port, timeout=PATIENCE_S)
+    return await method(query, server.address, port=server.port, timeout=PATIENCE_S, one_rr_per_rrset=True)
 
 
 def texts(answer: dns.message.Message) -> list[str]:
