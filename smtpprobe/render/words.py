@@ -39,6 +39,7 @@ class ExplanationWords(msgspec.Struct, frozen=True, kw_only=True):
     diagnosis: str = ""
     """The cause, in a few words."""
     diagnosis_meaning: str = ""
+    """With what the provider's own wording adds to it."""
     sender_steps: str = ""
     """What the sending side can do, one step a line."""
     receiver_steps: str = ""
@@ -99,6 +100,7 @@ def explanation_words(explanation: Explanation, language: str) -> ExplanationWor
     code = _entry(language, "replies", explanation.code_key)
     enhanced = _entry(language, "enhanced", explanation.enhanced_key)
     diagnosis = _entry(language, "diagnoses", explanation.diagnosis)
+    note = _entry(language, "patterns", explanation.pattern).get("note", "")
     return ExplanationWords(
         name=code.get("name", "").strip(),
         meaning=code.get("meaning", "").strip(),
@@ -107,7 +109,7 @@ def explanation_words(explanation: Explanation, language: str) -> ExplanationWor
         enhanced_name=enhanced.get("name", "").strip(),
         enhanced_meaning=enhanced.get("meaning", "").strip(),
         diagnosis=diagnosis.get("title", "").strip(),
-        diagnosis_meaning=diagnosis.get("meaning", "").strip(),
+        diagnosis_meaning=f"{diagnosis.get('meaning', '')} {note}".strip(),
         sender_steps=diagnosis.get("sender", "").strip(),
         receiver_steps=diagnosis.get("receiver", "").strip(),
         actor="" if explanation.actor is Actor.NONE else label(language, "actor", explanation.actor),
