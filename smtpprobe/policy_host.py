@@ -24,10 +24,8 @@ from smtpprobe.evidence import (
     Phase,
     PolicyFetch,
 )
+from smtpprobe.published import POLICY_PATH
 from smtpprobe.tls import client_context, explain_error, read_session
-
-PATH: Final = "/.well-known/mta-sts.txt"
-"""RFC 8461 3.2."""
 
 _AGENT: Final = {"User-Agent": "smtpprobe", "Accept": "text/plain", "Accept-Encoding": "identity"}
 
@@ -64,7 +62,7 @@ async def fetch_policy(
     host = f"mta-sts.{domain}"
     began = clock()
     place = host if port == 443 else f"{host}:{port}"
-    base = PolicyFetch(url=f"https://{place}{PATH}", lookups=lookups, started_s=began, ended_s=began)
+    base = PolicyFetch(url=f"https://{place}{POLICY_PATH}", lookups=lookups, started_s=began, ended_s=began)
     addresses = [record for lookup in lookups for record in lookup.records]
     if not addresses:
         detail = ", ".join(f"{each.rrtype} {each.status.value}" for each in lookups)
@@ -100,7 +98,7 @@ async def _try(
         async with (
             httpx.AsyncClient(verify=client_context(), trust_env=False, timeout=timeout_s) as client,
             client.stream(
-                "GET", f"https://{literal}:{port}{PATH}", headers=headers, extensions={"sni_hostname": host}
+                "GET", f"https://{literal}:{port}{POLICY_PATH}", headers=headers, extensions={"sni_hostname": host}
             ) as response,
         ):
             chain = _chain(response)

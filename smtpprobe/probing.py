@@ -20,6 +20,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -35,13 +36,16 @@ from smtpprobe.evidence import (
     Lookup,
     LookupStatus,
     Options,
+    Policies,
     Resolution,
     Reverse,
     Runtime,
     Target,
+    TargetKind,
     Trust,
 )
 from smtpprobe.names import own_ehlo_name
+from smtpprobe.published import Published
 from smtpprobe.resolution import Resolver
 from smtpprobe.targets import parse_target
 
@@ -152,6 +156,8 @@ class _Probing:
         question_s = min(options.timeout_s, options.deadline_s / QUESTION_WAVES)
         self._resolver = Resolver(msgspec.structs.replace(options, timeout_s=question_s), self._clock)
         self._resolution = Resolution(name=target.name)
+        domain = target.name if target.kind is TargetKind.NAME else None
+        self._published = Published(domain, options, self._resolver, self._clock)
         self._endpoints: tuple[Endpoint, ...] = ()
         self._talks: dict[int, Talk] = {}
         """By index into the endpoints."""
@@ -171,24 +177,28 @@ class _Probing:
         """Take all steps."""
         if self._options.ca_file is not None:
             _load_roots(self._options.ca_file)  # one that cannot be used is to be heard of before anybody is bothered
-        self._resolution = await self._resolver.resolve(self._target)
-        self._endpoints = plan_endpoints(self._target, self._resolution, self._options)
-        self._report(Resolved(resolution=self._resolution, endpoints=self._endpoints))
         try:
-            await self._talk_to_all()
-        except ExceptionGroup as group:  # of the task group, for what `on_progress` raised
-            raise group.exceptions[0] from None
+            async with asyncio.TaskGroup() as group:
+                of_domain = group.create_task(self._published.ask_domain())
+                self._resolution = await self._resolver.resolve(self._target)
+                self._endpoints = plan_endpoints(self._target, self._resolution, self._options)
+                self._report(Resolved(resolution=self._resolution, endpoints=self._endpoints))
+                await self._talk_to_all(of_domain)
+        except ExceptionGroup as group_of_errors:  # of a task group, for what `on_progress` raised
+            raise _first(group_of_errors) from None
 
-    async def _talk_to_all(self) -> None:
+    async def _talk_to_all(self, of_domain: asyncio.Task[None]) -> None:
         self._undecided = set(range(len(self._endpoints)))
         async with asyncio.TaskGroup() as group:
             talks = [group.create_task(self._talk(*each)) for each in enumerate(self._endpoints)]
             addresses = dict.fromkeys(endpoint.address for endpoint in self._endpoints)
             reverse = {address: group.create_task(self._look_back(address)) for address in addresses}
+            of_hosts = group.create_task(self._published.ask_hosts(self._resolution, self._endpoints))
             if self._undecided:
                 await asyncio.sleep(0)  # so that all have set out before the libraries of the roots are imported
                 await asyncio.to_thread(_load_roots, self._options.ca_file)
                 await self._all_decided.wait()
+            await self._finish_published({of_domain, of_hosts})
             await self._finish_reverse(reverse)
             self._report(Decided(evidence=self.evidence()))
             for talk in talks:
@@ -234,6 +244,17 @@ class _Probing:
                 given_up = Lookup(name=name, rrtype="PTR", status=LookupStatus.TIMEOUT, detail=detail)
                 self._reverse[address] = Reverse(address=address, ptr=given_up)
 
+    # --- what is published ---
+
+    async def _finish_published(self, tasks: set[asyncio.Task[None]]) -> None:
+        """Wait for the policies, which bound themselves, but no longer than for the whole probe."""
+        left_s = max(0.0, self._options.deadline_s - self._clock())
+        _, late = await asyncio.wait(tasks, timeout=left_s)
+        if late:
+            for task in late:
+                task.cancel()
+            self._published.give_up()
+
     # --- the evidence ---
 
     def evidence(self, *, is_interrupted: bool = False) -> Evidence:
@@ -248,10 +269,20 @@ class _Probing:
             resolution=msgspec.structs.replace(self._resolution, reverse=tuple(self._written_reverse())),
             endpoints=self._endpoints,
             conversations=conversations,
+            policies=self._policies(),
             certificates=tuple(self._certificates.values()),
             is_interrupted=is_interrupted,
             runtime=runtime(),
         )
+
+    def _policies(self) -> Policies:
+        """What is published, with the trust in the policy host's certificate."""
+        policies, chain = self._published.so_far(), self._published.certificates
+        if policies.policy is None or not chain:
+            return policies
+        host = urlsplit(policies.policy.url).hostname
+        fetched = msgspec.structs.replace(policies.policy, chain=self._noted(chain), trust=self._trust_in(chain, host))
+        return msgspec.structs.replace(policies, policy=fetched)
 
     def _written_reverse(self) -> Iterator[Reverse]:
         for address in dict.fromkeys(endpoint.address for endpoint in self._endpoints):
@@ -264,18 +295,39 @@ class _Probing:
         session = conversation.session
         if session is None or conversation.handshake is None:
             return conversation
-        from smtpprobe.certificates import judge_trust, read_certificate
-
-        for key, der in zip(session.chain, talk.certificates, strict=True):
-            if key not in self._certificates:
-                self._certificates[key] = read_certificate(der)
-        asked = (talk.certificates, conversation.endpoint.name)
-        if asked not in self._trust:
-            self._trust[asked] = judge_trust(*asked, self._started_at, _load_roots(self._options.ca_file))
-        outcome = msgspec.structs.replace(session, trust=self._trust[asked])
+        self._noted(talk.certificates)
+        outcome = msgspec.structs.replace(session, trust=self._trust_in(talk.certificates, conversation.endpoint.name))
         return msgspec.structs.replace(
             conversation, handshake=msgspec.structs.replace(conversation.handshake, outcome=outcome)
         )
+
+    def _noted(self, chain: tuple[bytes, ...]) -> tuple[str, ...]:
+        """The keys of certificates, which are read and kept, each once."""
+        from smtpprobe.certificates import read_certificate
+
+        keys = []
+        for der in chain:
+            read = read_certificate(der)
+            self._certificates.setdefault(read.sha256, read)
+            keys.append(read.sha256)
+        return tuple(keys)
+
+    def _trust_in(self, chain: tuple[bytes, ...], name: str | None) -> Trust | None:
+        """The trust in a chain, judged once for each name."""
+        from smtpprobe.certificates import judge_trust
+
+        asked = (chain, name)
+        if asked not in self._trust:
+            self._trust[asked] = judge_trust(*asked, self._started_at, _load_roots(self._options.ca_file))
+        return self._trust[asked]
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error of a group of groups."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def runtime() -> Runtime:

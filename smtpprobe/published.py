@@ -13,11 +13,14 @@ from typing import Final
 
 from smtpprobe.evidence import (
     Endpoint,
+    Failure,
+    FailureKind,
     HostOrigin,
     Lookup,
     LookupStatus,
     MxHost,
     Options,
+    Phase,
     Policies,
     PolicyFetch,
     Resolution,
@@ -29,6 +32,12 @@ from smtpprobe.resolution import LookupSource
 
 SERVICES: Final = ("_submissions._tcp", "_submission._tcp")
 """RFC 8314 5.1, RFC 6186 3.1."""
+
+
+POLICY_PATH: Final = "/.well-known/mta-sts.txt"
+"""RFC 8461 3.2."""
+
+_NO_TIME: Final = "not waited for any longer: the time for the whole probe ran out"
 
 
 class Published:
@@ -44,6 +53,7 @@ class Published:
         self._tls_rpt: Lookup | None = None
         self._fetch: PolicyFetch | None = None
         self._services: tuple[Lookup, ...] = ()
+        self._wanted: tuple[tuple[str, int], ...] = ()
         self._tlsa: dict[tuple[str, int], TlsaLookup] = {}
         self.certificates: tuple[bytes, ...] = ()
         """Of the policy host, in DER, leaf first."""
@@ -57,6 +67,21 @@ class Published:
             tls_rpt=self._tls_rpt,
             services=self._services,
         )
+
+    def give_up(self) -> None:
+        """Write down what was asked and not answered in the time for the whole probe."""
+        if self._domain is not None:
+            self._mta_sts = self._mta_sts or _given_up(f"_mta-sts.{self._domain}", "TXT")
+            self._tls_rpt = self._tls_rpt or _given_up(f"_smtp._tls.{self._domain}", "TXT")
+            if self._fetch is None and read_record(self._mta_sts.records).is_valid:
+                failure = Failure(phase=Phase.CONNECT, kind=FailureKind.DEADLINE, detail=_NO_TIME)
+                now = self._clock()
+                url = f"https://mta-sts.{self._domain}{POLICY_PATH}"
+                self._fetch = PolicyFetch(url=url, failure=failure, started_s=now, ended_s=now)
+        for name, port in self._wanted:
+            if (name, port) not in self._tlsa:
+                lookup = _given_up(f"_{port}._tcp.{name}", "TLSA")
+                self._tlsa[name, port] = TlsaLookup(host=name, port=port, base=name, lookup=lookup)
 
     async def ask_domain(self) -> None:
         """Ask for what is published under the domain's own name."""
@@ -76,13 +101,15 @@ class Published:
         if not self._options.policies:
             return
         hosts = {host.name: host for host in resolution.hosts}
-        wanted = dict.fromkeys(
-            (each.host, each.port)
-            for each in endpoints
-            if each.name is not None and (each.role is Role.SMTP or each.is_required)
+        self._wanted = tuple(
+            dict.fromkeys(
+                (each.host, each.port)
+                for each in endpoints
+                if each.name is not None and (each.role is Role.SMTP or each.is_required)
+            )
         )
         async with asyncio.TaskGroup() as group:
-            for name, port in wanted:
+            for name, port in self._wanted:
                 group.create_task(self._ask_tlsa(name, port, hosts.get(name)))
 
     async def _ask_tls_rpt(self, domain: str) -> None:
@@ -119,6 +146,10 @@ class Published:
                 break
         if found is not None:
             self._tlsa[name, port] = found
+
+
+def _given_up(name: str, rrtype: str) -> Lookup:
+    return Lookup(name=name, rrtype=rrtype, status=LookupStatus.TIMEOUT, detail=_NO_TIME)
 
 
 def _ends(host: MxHost | None) -> tuple[str, ...]:

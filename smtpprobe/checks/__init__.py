@@ -21,9 +21,12 @@ from typing import Final
 import msgspec
 
 from smtpprobe.checks import certificate as _certificate
+from smtpprobe.checks import dane as _dane
 from smtpprobe.checks import deferral as _deferral
+from smtpprobe.checks import delivery as _delivery
 from smtpprobe.checks import ehlo as _ehlo
 from smtpprobe.checks import greeting as _greeting
+from smtpprobe.checks import mta_sts as _mta_sts
 from smtpprobe.checks import mx_hosts as _mx_hosts
 from smtpprobe.checks import probe as _probe
 from smtpprobe.checks import protocol as _protocol
@@ -38,7 +41,7 @@ from smtpprobe.checks.probe import CHECK_FAILED
 from smtpprobe.checks.reading import at_domain, explained, provider_hint
 from smtpprobe.evidence import Evidence, Reply
 from smtpprobe.reference.matching import SUCCESS
-from smtpprobe.report import Annotation, Finding, Report
+from smtpprobe.report import Annotation, Delivery, Finding, Report
 
 Check = Callable[[Evidence], Iterable[Finding]]
 
@@ -53,6 +56,9 @@ CHECKS: Final[tuple[Check, ...]] = (
     _starttls.starttls,
     _tls.tls,
     _certificate.certificate,
+    _dane.dane,
+    _mta_sts.mta_sts,
+    _mta_sts.tls_reporting,
     _protocol.protocol,
     _reverse.reverse,
     _probe.probe,
@@ -70,6 +76,8 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     _starttls,
     _tls,
     _certificate,
+    _dane,
+    _mta_sts,
     _protocol,
     _reverse,
     _probe,
@@ -106,7 +114,12 @@ def judge(evidence: Evidence, checks: Iterable[Check] = CHECKS) -> Report:
         annotations.extend(_annotations(evidence))
     except Exception as error:  # noqa: BLE001 - a defect of the code book must not hide the findings
         findings.append(_failed(evidence, "explain", error))
-    return Report(evidence=evidence, findings=tuple(findings), annotations=tuple(annotations))
+    deliveries: tuple[Delivery, ...] = ()
+    try:
+        deliveries = _delivery.deliveries(evidence)
+    except Exception as error:  # noqa: BLE001 - nor a defect of the verdict
+        findings.append(_failed(evidence, "deliveries", error))
+    return Report(evidence=evidence, findings=tuple(findings), annotations=tuple(annotations), deliveries=deliveries)
 
 
 def _run(check: Check, evidence: Evidence, name: str | None = None) -> list[Finding]:
