@@ -14,8 +14,6 @@ from typing import Final
 
 import msgspec
 
-from smtpprobe.certificates import covers, key_of, leads_to, read_certificate
-
 _DIGESTS: Final = {1: ("sha256", 32), 2: ("sha512", 64)}
 """Matching type -> hash and its length in bytes (RFC 6698 7.4)."""
 PKIX_TA, PKIX_EE, DANE_TA, DANE_EE = 0, 1, 2, 3
@@ -117,6 +115,8 @@ def usable(records: tuple[str, ...]) -> tuple[Tlsa, ...]:
 
 def fits(record: Tlsa, der: bytes) -> bool:
     """Tell whether a record names this certificate or its key, whatever its usage (RFC 6698 2.1)."""
+    from smtpprobe.certificates import key_of  # only where a certificate is read: it takes cryptography and OpenSSL
+
     subject = der if record.selector == CERTIFICATE else key_of(der)
     if subject is None:
         return False
@@ -152,6 +152,8 @@ def match(records: tuple[Tlsa, ...], chain: tuple[bytes, ...], names: tuple[str,
 
 def _match_authority(record: Tlsa, chain: tuple[bytes, ...], names: tuple[str, ...], at: datetime) -> Mismatch | None:
     """Hold the chain against one DANE-TA record; None where it fits (RFC 7672 3.1.2)."""
+    from smtpprobe.certificates import covers, leads_to, read_certificate
+
     anchors = [der for der in chain[1:] if fits(record, der)]
     if not anchors and record.selector == CERTIFICATE and record.matching == FULL:
         anchors = [record.data]  # RFC 7671 5.2.1: the record itself holds the authority, which need not be sent
@@ -170,5 +172,7 @@ def record_for(der: bytes, *, usage: int = DANE_EE) -> str | None:
 
     RFC 7671 5.1 and 5.2.2 recommend this form: the key outlives renewed certificates.
     """
+    from smtpprobe.certificates import key_of
+
     key = key_of(der)
     return None if key is None else f"{usage} 1 1 {hashlib.sha256(key).hexdigest()}"
