@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from functools import cache
+from importlib import import_module
 from itertools import pairwise
 from typing import Any, Final
 
@@ -68,10 +70,8 @@ def _document(definition: dict[str, Any], class_: type[Any]) -> None:
 
 def field_docs(class_: type[Any]) -> dict[str, str]:
     """Read the docstrings below the fields of a class: name -> text."""
-    tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(class_)))
-    body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
     docs = {}
-    for field, after in pairwise(body):
+    for field, after in pairwise(_bodies(class_.__module__).get(class_.__name__, ())):
         if not (isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)):
             continue
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
@@ -79,6 +79,13 @@ def field_docs(class_: type[Any]) -> dict[str, str]:
         elif isinstance(field, ast.Assign) and isinstance(field.targets[0], ast.Name):
             docs[field.targets[0].id] = _one_paragraph(str(after.value.value))
     return docs
+
+
+@cache
+def _bodies(module: str) -> dict[str, list[ast.stmt]]:
+    """The statements of each class of a module."""
+    tree = ast.parse(inspect.getsource(import_module(module)))
+    return {each.name: each.body for each in tree.body if isinstance(each, ast.ClassDef)}
 
 
 def _one_paragraph(text: str) -> str:

@@ -55,7 +55,7 @@ def render_at_once(stages: Iterable[tuple[Report, bool]], style: Style) -> Itera
         if begun is None and outcomes and style.verbosity >= 0:
             lines = ["", style.terminal.paint(style.terminal.sign("rule") * 40, "dim"), ""]
         if style.verbosity < 0:
-            lines.extend(_answer_line(view(report, style.language), style.terminal) if is_final else ())
+            lines.extend([_line_of(view(report, style.language), style.terminal)] if is_final else ())
         elif begun is None:
             lines.extend(_head(view(report, style.language), style))
         else:
@@ -124,10 +124,25 @@ def _answer(seen: View, style: Style) -> Iterator[str]:
 
 
 def _answer_line(seen: View, terminal: Terminal) -> Iterator[str]:
-    status = Severity.OK if seen.status is Severity.INFO else seen.status  # the word is the same
-    first = f"{terminal.sign(status)} {seen.status_word}  "
-    lines = wrap(f"{seen.target} {terminal.sign('dash')} {seen.headline}", terminal.prose, first=first, rest=" " * 4)
-    yield from painted(terminal, lines, first, status, "bold")
+    first, rest = _answer_words(seen, terminal)
+    lines = wrap(rest, terminal.prose, first=first, rest=" " * 4)
+    yield from painted(terminal, lines, first, _look(seen), "bold")
+
+
+def _line_of(seen: View, terminal: Terminal) -> str:
+    """The answer alone on one line, however long, so that lines can be counted and searched."""
+    first, rest = _answer_words(seen, terminal)
+    return terminal.paint(first, _look(seen)) + terminal.paint(rest, "bold")
+
+
+def _answer_words(seen: View, terminal: Terminal) -> tuple[str, str]:
+    sign = terminal.sign(_look(seen))
+    return f"{sign} {seen.status_word}  ", f"{seen.target} {terminal.sign('dash')} {seen.headline}"
+
+
+def _look(seen: View) -> Severity:
+    """Notes are no reason to look less than well."""
+    return Severity.OK if seen.status is Severity.INFO else seen.status
 
 
 # --- the summary ----------------------------------------------------------------------------------------------------
@@ -237,8 +252,9 @@ def _problem(finding: FindingView, style: Style) -> Iterator[str]:
     key = "settle" if finding.severity is Severity.INCONCLUSIVE else "fix"
     yield from _field(key, _numbered(finding.steps), style)
     if words is not None:
-        yield from _field("sender", _numbered(words.sender_steps.splitlines()), style)
-        yield from _field("receiver", _numbered(words.receiver_steps.splitlines()), style)
+        if style.verbosity > 0 or not finding.steps:
+            yield from _field("sender", _numbered(words.sender_steps.splitlines()), style)
+            yield from _field("receiver", _numbered(words.receiver_steps.splitlines()), style)
         yield from _field("who", words.actor, style)
         yield from _field("retry", words.retry, style)
     yield from _field("see", ", ".join((*finding.references, *finding.links)), style)
@@ -282,7 +298,9 @@ def _quoted(lines: Sequence[str], style: Style) -> str:
     if style.verbosity > 0:
         return "\n".join(lines)
     more = style.terminal.sign("more")
-    shown = [cut(line, MAX_LINE_CELLS, more) for line in lines[:MAX_REPLY_LINES]]
+    # A line that says how many are left out could as well be the last of them.
+    limit = MAX_REPLY_LINES + 1 if len(lines) == MAX_REPLY_LINES + 1 else MAX_REPLY_LINES
+    shown = [cut(line, MAX_LINE_CELLS, more) for line in lines[:limit]]
     if len(lines) > len(shown):
         shown.append(label(style.language, "section", "more-lines", count=len(lines) - len(shown)))
     return "\n".join(shown)
@@ -307,7 +325,20 @@ def _field(name: str, text: str, style: Style, paint: str | None = None) -> Iter
     yield from painted(terminal, lines, first, "dim", paint)
 
 
-_FIELDS: Final = ("where", "reply", "meaning", "reason", "fix", "sender", "receiver", "who", "retry", "see", "id")
+_FIELDS: Final = (
+    "where",
+    "reply",
+    "meaning",
+    "reason",
+    "fix",
+    "settle",
+    "sender",
+    "receiver",
+    "who",
+    "retry",
+    "see",
+    "id",
+)
 
 
 def _label_cells(language: str) -> int:
@@ -323,13 +354,20 @@ def _short_findings(findings: Sequence[FindingView], section: str, style: Style)
     yield terminal.paint(label(style.language, "section", section), "bold")
     for finding in findings:
         for instance in finding.instances:
-            where = "; ".join(_shown_places(instance.places, style).splitlines())
+            where = _short_places(instance.places, style)
             text = f"{instance.title} ({where})" if where else instance.title
             yield from marked(terminal, finding.severity, text, indent=2)
         if style.verbosity > 0 and finding.severity is Severity.INFO:
             for text in (finding.meaning, _numbered(finding.steps)):
                 if text:
                     yield from wrap(text, terminal.prose, first=" " * 4)
+
+
+def _short_places(places: Sequence[Place], style: Style) -> str:
+    """Name the hosts; their endpoints stand in the summary, and here only with ``-v``."""
+    if style.verbosity > 0:
+        return "; ".join(_shown_places(places, style).splitlines())
+    return ", ".join(dict.fromkeys(place.host or place.endpoints[0] for place in places))
 
 
 # --- the end --------------------------------------------------------------------------------------------------------
@@ -340,8 +378,7 @@ def _tally(seen: View, style: Style) -> Iterator[str]:
     language, terminal = style.language, style.terminal
     counts = ", ".join(words for _, words in seen.counts)
     effort = label(language, "closing", "summary", time=duration(seen.elapsed_s, language), count=seen.connections)
-    hint = label(language, "section", "verbose") if style.verbosity == 0 else ""
-    text = f" {terminal.sign('dot')} ".join(filter(None, (counts, effort, hint)))
+    text = f"{counts} {terminal.sign('dot')} {effort}" if counts else effort
     for line in wrap(text, terminal.prose):
         yield terminal.paint(line, "dim")
 
@@ -359,6 +396,8 @@ def _closing(statuses: Counter[Severity], result: Outcome | None, style: Style) 
         )
     key = "interrupted" if result is None else str(result)
     text = label(language, "closing", key, threshold=label(language, "severity", style.fail_on))
+    if style.verbosity == 0:
+        text = f"{text} {terminal.sign('dot')} {label(language, 'section', 'verbose')}"
     for line in wrap(text, terminal.prose):
         yield terminal.paint(line, "dim")
 

@@ -76,11 +76,13 @@ def _lookups(lookups: Sequence[DnsLine], style: Style) -> Iterator[str]:
             first = f"  {pad(name, names)}  {pad(each.rrtype, types)}  "
             rest = " " * cell_width(first)
         else:
-            first, rest = f"  {each.name} {each.rrtype}  ", " " * 4
+            first, rest = "  ", " " * 4
         previous = each.name
         remarks = ", ".join((*each.remarks, duration(each.elapsed_s, style.language)))
         joined = ", ".join(each.answers)
         answers = [joined] if cell_width(first + joined) <= terminal.width else list(each.answers)
+        if not has_columns:
+            answers[0] = f"{each.name} {each.rrtype}  {answers[0]}"
         if cell_width(f"{first}{answers[-1]} ({remarks})") <= terminal.width:
             answers[-1] += f" ({remarks})"
         else:

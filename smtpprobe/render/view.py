@@ -7,6 +7,7 @@ interest: whether mail works, what to do next, which server is how, what is wron
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -22,6 +23,12 @@ _PROBLEMS: Final = (Severity.ERROR, Severity.WARNING, Severity.INCONCLUSIVE)
 
 _HEADLINES: Final = ("mail-reachable", "mx-all-unreachable", "null-mx", "submission-reachable", "nothing-probed")
 """The findings that answer whether mail works, in the order of preference; else the gravest problem does."""
+
+
+_HOST: Final = re.compile(r"\bHOST\b")
+"""What stands for the server in the commands of the texts."""
+_HOST_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
+"""Letters, digits and hyphens (RFC 1123 2.1), or an IPv4 address."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +80,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     headline: str
     """Whether mail works, in one sentence."""
     lead: str
-    """The gravest problem; empty where there is none or the headline tells it already."""
+    """The gravest problem and where it is; empty where there is none or the headline tells it already."""
     next_step: str
     """The first thing to do; empty where nothing is."""
     counts: tuple[tuple[Severity, str], ...]
@@ -101,7 +108,7 @@ def view(report: Report, language: str) -> View:
         status=report.status,
         status_word=label(language, "status", report.status),
         headline=headline,
-        lead=next((each.title for each in problems[:1] if each.title != headline), ""),
+        lead=next((_lead(each, language) for each in problems[:1] if each.title != headline), ""),
         next_step=_next_step(problems),
         counts=_counts(report.findings, language),
         hosts=tuple(hosts(report, language)),
@@ -127,6 +134,15 @@ def _headline(report: Report, problems: tuple[FindingView, ...], language: str) 
     return (
         finding_words(report.findings[0], language).title if report.findings else label(language, "verdict", "nothing")
     )
+
+
+def _lead(problem: FindingView, language: str) -> str:
+    places = [" ".join((each.host, *each.endpoints[:1])).strip() for each in problem.instances[0].places]
+    more = sum(max(1, len(place.endpoints)) for each in problem.instances for place in each.places) - 1
+    if not places:
+        return problem.title
+    others = [label(language, "section", "more-places", count=more)] if more else []
+    return f"{problem.title} ({', '.join((places[0], *others))})"
 
 
 def _next_step(problems: tuple[FindingView, ...]) -> str:
@@ -183,7 +199,7 @@ def _finding_view(members: list[tuple[str, Finding]], language: str) -> FindingV
     for title, finding in members:
         by_title.setdefault(title, []).append(finding)
     reply = None if explanation is None else explanation_words(explanation, language)
-    steps = tuple(line.strip() for line in words.fix.splitlines() if line.strip())
+    steps = _filled(words.fix, {each.where.host or each.where.address for _, each in members})
     return FindingView(
         id=escape(first.id),
         severity=first.severity,
@@ -204,6 +220,17 @@ def _finding_view(members: list[tuple[str, Finding]], language: str) -> FindingV
         provider="" if explanation is None else escape(explanation.provider or ""),
         rule="" if explanation is None else escape(explanation.rule),
     )
+
+
+def _filled(fix: str, hosts: set[str | None]) -> tuple[str, ...]:
+    """The steps; where they are about one host, it stands in their commands in place of ``HOST``.
+
+    People paste commands into a shell, so only what can be nothing but a host name is put in: names come from the DNS.
+    """
+    host = next(iter(hosts)) if len(hosts) == 1 else None
+    if host is not None and _HOST_NAME.fullmatch(host):
+        fix = _HOST.sub(host, fix)
+    return tuple(line.strip() for line in fix.splitlines() if line.strip())
 
 
 def _places(wheres: Iterable[Where]) -> tuple[Place, ...]:

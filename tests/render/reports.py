@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
@@ -157,12 +158,14 @@ class _Talk:
         self.unsolicited: list[Unsolicited] = []
         self.handshake: Handshake | None = None
         self.failure: Failure | None = None
-        self.phase, self.sent, self.raw = Phase.CONNECT, None, b""  # type: ignore[var-annotated]
+        self.phase = Phase.CONNECT
+        self.sent: bytes | None = None
+        self.raw = b""
         self.extra_s = 0.0
 
     def read(self, script: str) -> Conversation:
-        for line in script.strip().splitlines():
-            verb, _, rest = line.strip().partition(" ")
+        for line in script.strip().split("\n"):
+            verb, _, rest = line.partition(" ")
             if verb != "<":
                 self._end_reply()
             getattr(self, "_" + {"<": "said", ">": "say"}.get(verb, verb))(rest)
@@ -186,7 +189,7 @@ class _Talk:
         return started, round(self.clock, 4)
 
     def _connect(self, _: str) -> None:
-        _, self.connected_s = self._pass()
+        self.connected_s = self._pass()[1]
         self.phase = Phase.GREETING
 
     def _wait(self, seconds: str) -> None:
@@ -299,7 +302,7 @@ wait 4
 # --- the name system ------------------------------------------------------------------------------------------------
 
 
-def lookup(name: str, rrtype: str, *records: str, status: LookupStatus | None = None, **more: object) -> Lookup:
+def lookup(name: str, rrtype: str, *records: str, status: LookupStatus | None = None, **more: Any) -> Lookup:
     return Lookup(
         name=name,
         rrtype=rrtype,
@@ -308,11 +311,11 @@ def lookup(name: str, rrtype: str, *records: str, status: LookupStatus | None = 
         ttl_s=300,
         resolver="192.0.2.53:53",
         elapsed_s=0.0061,
-        **more,  # type: ignore[arg-type]
+        **more,
     )
 
 
-def mx_host(name: str, preference: int | None, *addresses: str, **more: object) -> MxHost:
+def mx_host(name: str, preference: int | None, *addresses: str, **more: Any) -> MxHost:
     return MxHost(
         name=name,
         origin=HostOrigin.MX if preference is not None else HostOrigin.GIVEN,
@@ -336,7 +339,9 @@ def reverse(host: MxHost) -> tuple[Reverse, ...]:
     )
 
 
-def evidence(domain: str, hosts: tuple[MxHost, ...], conversations: tuple[Conversation, ...], **more: object) -> Evidence:
+def evidence(
+    domain: str, hosts: tuple[MxHost, ...], conversations: tuple[Conversation, ...], **more: object
+) -> Evidence:
     mx = lookup(domain, "MX", *(f"{host.preference} {host.name}" for host in hosts))
     values: dict[str, object] = {
         "target": Target(text=domain, kind=TargetKind.NAME, name=domain),
@@ -416,11 +421,12 @@ def host() -> Report:
     mail = mx_host("mail.example.org", None, "192.0.2.26")
     scripts = {
         25: REFUSED,
-        465: "connect\ntls foreign\n" + POSTFIX.split("connect\n")[1].split("> STARTTLS")[0].replace("250-STARTTLS\n< ", "")
+        465: "connect\ntls foreign\n"
+        + POSTFIX.split("connect\n")[1].split("> STARTTLS")[0].replace("250-STARTTLS\n< ", "")
         + "> QUIT\n< 221 2.0.0 Bye",
-        587: POSTFIX.replace("> STARTTLS\n< 220 2.0.0 Ready to start TLS\ntls good", "> STARTTLS\n< 454 4.7.0 TLS not available").split(
-            "> EHLO", 2
-        )[0]
+        587: POSTFIX.replace(
+            "> STARTTLS\n< 220 2.0.0 Ready to start TLS\ntls good", "> STARTTLS\n< 454 4.7.0 TLS not available"
+        ).split("> EHLO", 2)[0]
         + "> EHLO probe.example.com\n< 250-mail.example.org\n< 250-AUTH PLAIN\n< 250 STARTTLS\n> STARTTLS\n"
         + "< 454 4.7.0 TLS not available due to local problem\n> QUIT\n< 221 2.0.0 Bye",
     }
@@ -437,7 +443,7 @@ def host() -> Report:
 
 HOSTILE_TALK = """
 connect
-< 220-\x1b[2J\x1b]0;owned\x07mx.example.net \xe2\x80\xaegro.elpmaxe ESMTP \xe6\x9c\x8d\xe5\x8a\xa1\xe5\x99\xa8 \x9b31mred
+< 220-\x1b[2J\x1b]0;owned\x07mx.example.net \xe2\x80\xaegro.elpmaxe ESMTP \xe6\x9c\x8d\xe5\x8a\xa1 \x9b31mred
 < 220 \xff\xfe\x00 {danger} {0.__class__} %s [bold]x[/bold]
 > EHLO probe.example.com
 < 250-mx.example.net\x1b[1A
@@ -465,7 +471,9 @@ def hostile() -> Report:
         talk(endpoint(mx.name, "192.0.2.66", 587), "connect\n< 554 5.7.1 \x1b[5mgo away\x1b[0m \xe2\x80\xa8 now"),
     )
     mx_lookup = lookup("example.net", "MX", "10 mx.example.net", detail="\x1b[31m", extended_error="0 \u202eevil")
-    names = mx_host("mx.example.net", 10, "192.0.2.66", aliases=("\x1b[1m.example.net",), canonical_name="\x9bm.example")
+    names = mx_host(
+        "mx.example.net", 10, "192.0.2.66", aliases=("\x1b[1m.example.net",), canonical_name="\x9bm.example"
+    )
     resolution = Resolution(name="example.net", mx=mx_lookup, hosts=(names,), elapsed_s=0.01)
     target = Target(text="\x1b[7mexample.net", kind=TargetKind.NAME, name="example.net")
     return judge(evidence("example.net", (names,), talks, resolution=resolution, target=target))

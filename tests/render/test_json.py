@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import msgspec
 import pytest
 from hypothesis import given
@@ -79,7 +79,7 @@ def test_a_finding_has_its_words(world: str) -> None:
 def test_the_shape_is_the_same_for_none_one_and_many() -> None:
     assert document() == {"schema": "smtpprobe/reports/1", "reports": []}
     assert [each["target"] for each in document("healthy")["reports"]] == ["example.org"]
-    assert [each["status"] for each in document("healthy", "dead")["reports"]] == ["ok", "error"]
+    assert [each["status"] for each in document("healthy", "dead")["reports"]] == ["info", "error"]
 
 
 def test_each_report_stands_on_a_line_of_its_own() -> None:

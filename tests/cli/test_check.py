@@ -1,0 +1,320 @@
+"""``smtpprobe check``: what is typed, what is printed where, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from smtpprobe.cli import main
+from smtpprobe.cli.background import stopping
+from smtpprobe.evidence import Family, PortSpec, Role, TlsMode, decode
+from smtpprobe.lab.scripted import Hold, Stall, greeting, serve
+from tests.cli.small_world import BUSY, HEALTHY, REFUSING, SmallWorld, small_world
+from tests.cli.test_main import HEAVY
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[SmallWorld]:
+    with small_world(healthy=HEALTHY, refusing=REFUSING, busy=BUSY) as servers:
+        yield servers
+
+
+def check(world: SmallWorld, *arguments: str) -> int:
+    return main(["check", *world.options, *arguments])
+
+
+# --- help -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["check", "judge", "schema"])
+def test_help_imports_nothing_heavy(command: str) -> None:
+    program = (
+        "import sys; from smtpprobe.cli import main; status = main([sys.argv[1], '--help']);"
+        "print(status, *sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, command], capture_output=True, text=True, timeout=60)
+    status, *modules = ended.stderr.split()
+    assert status == "0"
+    assert HEAVY.isdisjoint(modules)
+    assert "Examples:" in ended.stdout
+
+
+def test_help_groups_the_options_and_tells_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--help"]) == 0
+    text = capsys.readouterr().out
+    headings = re.findall(r"^(\w[\w ]*):$", text, re.MULTILINE)
+    assert headings == ["Where to connect", "Names and trust", "Time", "Report", "Help", "Exit status"]
+    for status in ("0 ", "1 ", "2 ", "3 ", "130 "):
+        assert f"\n  {status}" in text
+    assert "One of text, json" in text
+
+
+# --- how it ends ----------------------------------------------------------------------------------------------------
+
+
+def test_a_server_without_errors_ends_with_status_0(world: SmallWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    target = world.target("healthy")
+    assert check(world, target) == 0
+    printed = capsys.readouterr()
+    assert target in printed.out.splitlines()[0]
+    assert "exit status 0: nothing at or above 'error'" in printed.out.splitlines()[-1]
+    assert printed.err == ""
+
+
+def test_findings_at_the_threshold_end_with_status_1(world: SmallWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(world, world.target("refusing")) == 1
+    assert "554 5.7.1 No service for you" in capsys.readouterr().out
+    assert check(world, "--fail-on", "warning", world.target("healthy")) == 1, "it offers no STARTTLS"
+
+
+def test_what_could_not_be_found_out_ends_with_status_3(world: SmallWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(world, world.target("busy")) == 3
+    assert "INCONCLUSIVE" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_the_worst_target_decides(world: SmallWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(world, "-q", world.target("healthy"), world.target("busy")) == 3
+    assert check(world, "-q", world.target("refusing"), world.target("busy")) == 1
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["http://example.org"], "http"),
+        (["example.org", "exa mple.org"], "target"),
+        (["--port", "ftp:21", "example.org"], "port"),
+        (["--port", "0", "example.org"], "port"),
+        (["--resolver", "dns.example", "example.org"], "resolver"),
+        (["--resolve", "mx.example.org", "example.org"], "="),
+        (["--timeout", "5 parsecs", "example.org"], "duration"),
+        (["--deadline", "0", "example.org"], "over 0"),
+        (["-4", "-6", "example.org"], "-4 and -6"),
+        (["-q", "-v", "example.org"], "-q and -v"),
+        (["--format", "xml", "example.org"], "xml"),
+        (["--fail-on", "often", "example.org"], "often"),
+        (["--lang", "tlh", "example.org"], "tlh"),
+        (["--ca", "missing.pem", "127.0.0.1"], "missing.pem"),
+        (["--ehlo", "my_host", "127.0.0.1"], "EHLO"),
+        (["--save", "missing/evidence.json", "127.0.0.1"], "missing"),
+        ([], "TARGET"),
+    ],
+)
+def test_a_mistake_ends_with_status_2_and_one_line_before_anything_is_tried(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "--resolver", "127.0.0.1:1", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    first, *rest = printed.err.splitlines()
+    assert first.startswith("smtpprobe")
+    assert said in first
+    assert rest in ([], ["Try 'smtpprobe check --help'."])
+
+
+# --- targets --------------------------------------------------------------------------------------------------------
+
+
+def test_targets_come_from_stdin_one_a_line(
+    world: SmallWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = f"# ours\n\n  {world.target('healthy')}  # the first\n{world.target('busy')}\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+    assert check(world, "-q", "-") == 3
+    first, second = capsys.readouterr().out.splitlines()
+    assert world.target("healthy") in first
+    assert world.target("busy") in second
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [("127.0.0.1\nexample.org:smtp\n", "standard input, line 2: "), ("# nothing\n", "no target on the standard input")],
+)
+def test_a_mistake_on_stdin_is_named_by_its_line(
+    lines: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+    assert main(["check", "--resolver", "127.0.0.1:1", "-"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
+
+
+def test_reports_come_in_the_order_of_the_targets(capsys: pytest.CaptureFixture[str]) -> None:
+    slow = (Hold(at_most_s=0.2), *HEALTHY)
+    with small_world(slow=slow, fast=HEALTHY) as world:
+        assert check(world, "-q", world.target("slow"), world.target("fast")) == 0
+        first, second = capsys.readouterr().out.splitlines()
+        assert world.target("slow") in first
+        assert world.target("fast") in second
+
+
+def test_a_domain_is_checked_through_the_resolver_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    records = "example.org MX 10 mx.example.org\nmx.example.org A {mx}\n"
+    with small_world(records, mx=HEALTHY) as world:
+        port = f"smtp:{world.servers['mx'].port}"
+        assert check(world, "--port", port, "example.org") == 0
+        printed = capsys.readouterr().out
+        assert "MX 10  mx.example.org" in printed
+        assert world.servers["mx"].rudeness == []
+
+
+# --- options --------------------------------------------------------------------------------------------------------
+
+
+def test_the_options_reach_the_probe(world: SmallWorld, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = tmp_path / "evidence.json"
+    server = world.servers["healthy"]
+    typed = f"--resolver {world.dns.resolver} --resolve MX.example.org={server.host} --ehlo me.example -4"
+    typed += f" --port submission:{server.port} --timeout 1500ms --deadline 1m --save {saved} mx.example.org"
+    main(["check", *typed.split()])
+    evidence = decode(saved.read_text())
+    options = evidence.options
+    assert options.ports == (PortSpec(port=server.port, role=Role.SUBMISSION, tls=TlsMode.STARTTLS),)
+    assert options.explicit_ports
+    assert options.resolvers == (world.dns.resolver,)
+    assert [(each.name, each.address) for each in options.overrides] == [("mx.example.org", server.host)]
+    assert options.family is Family.IPV4
+    assert (options.timeout_s, options.greeting_timeout_s, options.deadline_s) == (1.5, 1.5, 60.0)
+    assert evidence.ehlo_name == options.ehlo_name == "me.example"
+
+
+def test_without_timeout_the_greeting_keeps_its_own(
+    world: SmallWorld, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "evidence.json"
+    main(["check", "--resolver", world.dns.resolver, "--save", str(saved), world.target("healthy")])
+    options = decode(saved.read_text()).options
+    assert (options.timeout_s, options.greeting_timeout_s, options.deadline_s) == (10.0, 30.0, 60.0)
+    assert not options.explicit_ports
+
+
+# --- saving ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", ["json", "text"])
+def test_saved_evidence_gives_the_same_report_again(
+    format: str, world: SmallWorld, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "evidence.json"
+    targets = [world.target(name) for name in ("healthy", "refusing", "busy")]
+    status = check(world, "--format", format, "--save", str(saved), *targets)
+    printed = capsys.readouterr().out
+    assert main(["judge", "--format", format, str(saved)]) == status == 1
+    assert capsys.readouterr().out == printed
+    assert [decode(line).target.text for line in saved.read_text().splitlines()] == targets
+    assert [path.name for path in tmp_path.iterdir()] == ["evidence.json"], "nothing is left beside it"
+
+
+def test_json_is_one_document_for_one_target_and_for_many(
+    world: SmallWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for names in (["healthy"], ["healthy", "busy"]):
+        check(world, "--format", "json", *map(world.target, names))
+        document = json.loads(capsys.readouterr().out)
+        assert [each["target"] for each in document["reports"]] == list(map(world.target, names))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+def test_a_full_disk_is_an_error(world: SmallWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(world, "--save", "/dev/full", world.target("healthy")) == 2
+    assert "No space left on device" in capsys.readouterr().err
+
+
+# --- Ctrl-C ---------------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_reports_what_is_known_and_ends_with_status_130(tmp_path: Path) -> None:
+    saved = tmp_path / "evidence.json"
+    with small_world(silent=(Stall(),)) as world:
+        command = [sys.executable, "-m", "smtpprobe", "check", "--resolver", world.dns.resolver]
+        command += ["--save", str(saved), world.target("silent")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            world.wait_for_visit("silent")
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert world.target("silent") in out.splitlines()[0]
+    assert "interrupted, 0 of 1 endpoints finished" in out
+    assert "Traceback" not in err
+    assert decode(saved.read_text()).is_interrupted
+
+
+def test_a_second_ctrl_c_stops_at_once() -> None:
+    stopped = []
+    with stopping(lambda: stopped.append(True)) as received:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stopped == [True]
+        assert received == [signal.SIGINT]
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+# --- at a terminal --------------------------------------------------------------------------------------------------
+
+
+class AtTerminal:
+    """The program with a terminal on both outputs."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._ours, theirs = pty.openpty()
+        environ = {**os.environ, "COLUMNS": "100", "TERM": "xterm"}
+        command = [sys.executable, "-m", "smtpprobe", *arguments]
+        self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ)
+        os.close(theirs)
+        self.shown = ""
+
+    def read_until(self, text: str) -> None:
+        while text not in self.shown:
+            self._read()
+
+    def finish(self) -> int:
+        try:
+            while True:
+                self._read()
+        except (OSError, EOFError):  # Linux ends a terminal with EIO
+            os.close(self._ours)
+        return self.process.wait(30)
+
+    def _read(self) -> None:
+        data = os.read(self._ours, 4096)
+        if not data:
+            raise EOFError
+        self.shown += data.decode()
+
+
+def test_the_answer_is_on_the_screen_before_the_server_says_goodbye() -> None:
+    goodbye = asyncio.Event()
+    late = (greeting("mx"), serve("mx", changes={"QUIT": (Hold(until=goodbye), b"421 4.4.2 too late\r\n")}))
+    with small_world(late=late) as world:
+        terminal = AtTerminal("check", *world.options, world.target("late"))
+        terminal.read_until("answers")
+        world.allow(goodbye)
+        status = terminal.finish()
+    assert status == 0
+    assert terminal.shown.count("answers") == 1, "nothing is said twice"
+    assert "exit status 0" in terminal.shown
+
+
+def test_progress_is_shown_on_a_terminal_and_leaves_no_trace() -> None:
+    begin = asyncio.Event()
+    with small_world(slow=(Hold(until=begin), *HEALTHY)) as world:
+        terminal = AtTerminal("check", *world.options, "-q", world.target("slow"))
+        terminal.read_until("0 of 1 endpoints, waiting for")
+        world.allow(begin)
+        assert terminal.finish() == 0
+    *_, left = terminal.shown.split("\r\x1b[2K")
+    assert re.fullmatch(r"\x1b\[33m▲ WARNING  \x1b\[0m\x1b\[1m127[^\r\n]*\r\n", left), "only the report remains"
