@@ -210,7 +210,7 @@ class Lookup(Fact, frozen=True, kw_only=True):
     authenticated: bool = False
     """The resolver set the AD bit (RFC 4035 3.2.3). Worth as much as the path to the resolver is trusted."""
     extended_error: str | None = None
-    """Extended DNS errors (RFC 8914) as ``6 DNSSEC Bogus``, joined by ``; ``."""
+    """Extended DNS errors (RFC 8914) as ``6 DNSSEC Bogus (what the resolver adds)``, joined by ``; ``."""
     resolver: str | None = None
     """Which resolver answered, as ``ADDR:PORT``."""
     detail: str | None = None

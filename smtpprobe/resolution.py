@@ -55,8 +55,9 @@ UDP_PAYLOAD_BYTES: Final = 1232
 """What we offer to take over UDP: passes every path unfragmented (RFC 9715 3.2)."""
 MAX_ALIASES: Final = 16
 """The longest chain of aliases to follow; resolvers themselves give up about there."""
-MAX_MX_HOSTS: Final = 50
-"""The most MX hosts whose addresses are looked up, those that senders try first. Large providers have five."""
+MAX_MX_HOSTS: Final = 128
+"""The most MX hosts whose addresses are looked up, those that senders try first: as many as there are endpoints at most
+(`endpoints.MAX_ENDPOINTS`). Large providers have five."""
 MAX_PTR_NAMES: Final = 8
 """The most names of one address that are looked up in turn; shared hosts have been seen with hundreds."""
 

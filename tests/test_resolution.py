@@ -245,13 +245,11 @@ async def test_only_the_family_in_use_is_asked_for(family: Family, rrtype: str, 
 
 
 async def test_a_domain_cannot_have_us_look_up_any_number_of_hosts() -> None:
-    async with DnsServer(
-        {"example.org": {"MX": [f"{number} mx{number}.example.org" for number in range(60)]}}
-    ) as server:
+    exchanges = [f"{number} mx{number}.example.org" for number in range(MAX_MX_HOSTS + 10)]
+    async with DnsServer({"example.org": {"MX": exchanges}}) as server:
         found = await resolve("example.org", server, family=Family.IPV4)
         assert len(server.questions) == 2 + MAX_MX_HOSTS  # the MX question was truncated and asked again over TCP
-    assert len(found.hosts) == 60
-    assert [bool(host.lookups) for host in found.hosts] == [True] * MAX_MX_HOSTS + [False] * (60 - MAX_MX_HOSTS)
+    assert [bool(host.lookups) for host in found.hosts] == [True] * MAX_MX_HOSTS + [False] * 10
 
 
 # --- given by hand --------------------------------------------------------------------------------------------------
