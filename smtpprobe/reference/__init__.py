@@ -14,10 +14,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from smtpprobe.reference.tables import banners as banners
 from smtpprobe.reference.tables import codes as codes
 from smtpprobe.reference.tables import diagnoses as diagnoses
 from smtpprobe.reference.tables import enhanced_codes as enhanced_codes
 from smtpprobe.reference.tables import keywords as keywords
+from smtpprobe.reference.tables import patterns as patterns
+from smtpprobe.reference.tables import providers as providers
+from smtpprobe.reference.tables import wordings as wordings
 
 if TYPE_CHECKING:
     from smtpprobe.evidence import Phase, Reply
@@ -32,10 +36,18 @@ def explain(reply: Reply, phase: Phase | None, *, provider_hint: str | None = No
         provider_hint: a host name (of the MX, or from the PTR record) or a greeting, from which the provider may be
             told where the reply itself does not.
     """
+    from smtpprobe.evidence import Irregularity
     from smtpprobe.reference.matching import match
     from smtpprobe.reference.model import Actor, Confidence, Explanation, Retry
 
-    found = match(reply.code, reply.enhanced, phase, reply.lines, provider_hint=provider_hint)
+    found = match(
+        reply.code,
+        reply.enhanced,
+        phase,
+        reply.lines,
+        provider_hint=provider_hint,
+        has_mixed_codes=Irregularity.MIXED_CODES in reply.irregularities,
+    )
     return Explanation(
         code=reply.code,
         enhanced=reply.enhanced,

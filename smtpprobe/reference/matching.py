@@ -1,8 +1,14 @@
-"""The matcher: from code, enhanced code, phase and text to the cause, most specific knowledge first.
+"""The matcher: from code, enhanced code, phase, text and provider to the cause, most specific knowledge first.
 
-It works on plain text and numbers and imports nothing but the tables, so that a command can use it without the
-evidence model. The class digit of the server is binding (RFC 5321 4.2.1); the text is only ever a hint, so what rests
-on less than the words of a known provider says how sure it is.
+1. The words of one provider or product (``patterns.tsv``).
+2. General wording that leaves no doubt (``wordings.tsv``).
+3. An enhanced code that names a cause, unless it is one of those that servers send for want of a better one.
+4. General wording that is weaker than that.
+5. The basic code where it stands: the contexts of ``codes.tsv``.
+
+The class digit of the server is binding (RFC 5321 4.2.1) whatever the text says; the text is a hint, and how sure the
+hint is depends on how much of the rest agrees with it. The module works on plain values and imports no evidence, so
+that a command can use it and start at once.
 """
 
 from __future__ import annotations
@@ -10,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from smtpprobe.reference.tables import CodeRow, contexts, diagnoses, enhanced_row
+from smtpprobe.reference.tables import CodeRow, EnhancedRow, PatternRow, contexts, diagnoses, enhanced_row
 
 SUCCESS: Final = "none"
 """The category of a reply that refuses nothing."""
@@ -19,9 +25,14 @@ UNKNOWN: Final = "unknown"
 
 _VAGUE: Final = frozenset({"x.0.0", "x.1.0", "x.2.0", "x.3.0", "x.4.0", "x.5.0", "x.6.0", "x.7.0", "x.7.1"})
 """Enhanced codes that name hardly more than a subject: servers send them for want of a better one."""
-
 _OPENING: Final = frozenset({"connect", "greeting", "ehlo", "helo"})
 """Phases in which nothing but the client itself can be meant."""
+_ABOUT_MAILBOX: Final = frozenset(
+    {"mailbox_disabled", "mailbox_full", "mailbox_moved", "recipient_restricted", "user_unknown"}
+)
+"""Categories in which the address in the text is the recipient's."""
+_LASTING: Final = frozenset({"mailbox_disabled", "mailbox_moved", "user_unknown", "domain_unknown", "domain_no_mail"})
+"""Categories that waiting does not change: odd after a temporary code."""
 
 
 class Match(NamedTuple):
@@ -43,6 +54,18 @@ class Match(NamedTuple):
     contradictions: tuple[str, ...] = ()
 
 
+class _Verdict(NamedTuple):
+    """A cause and what it rests on."""
+
+    rule: str
+    diagnosis: str | None
+    confidence: str
+    actor: str | None = None
+    retry: str | None = None
+    pattern: PatternRow | None = None
+    is_by_words: bool = False
+
+
 def match(
     code: int | None,
     enhanced: str | None,
@@ -50,6 +73,7 @@ def match(
     lines: Sequence[str] = (),
     *,
     provider_hint: str | None = None,
+    has_mixed_codes: bool = False,
 ) -> Match:
     """Find what a reply means.
 
@@ -57,46 +81,35 @@ def match(
         code: the basic code; None where the text has none.
         enhanced: the enhanced code as sent.
         phase: a value of `evidence.Phase`; None where it is not known.
-        lines: the texts of the reply's lines, codes removed.
+        lines: the texts of the reply's lines, basic codes removed.
         provider_hint: a host name or banner that may tell the provider.
+        has_mixed_codes: the lines of the reply have different basic codes.
     """
-    row = code_row(code, phase)
     extra = enhanced_row(enhanced) if enhanced else None
-    references = tuple(dict.fromkeys(each.reference for each in (row, extra) if each is not None))
-    digit = str(code)[0] if code is not None else (enhanced or "?")[0]
-    common = {
-        "code_key": row.key if row is not None else (f"{digit}xx" if code is not None else None),
-        "enhanced_key": extra.key if extra is not None else None,
-        "references": references,
-        "contradictions": contradictions(code, enhanced),
-    }
-    if digit in "23" and (row is None or row.diagnosis is None):
-        return Match(_code_rule(row, digit), None, SUCCESS, "certain", "none", "n.a.", **common)  # type: ignore[arg-type]
-    cause, rule, confidence = None, _code_rule(row, digit), "generic"
-    is_temporary = digit == "4"
-    if extra is not None:
-        cause = extra.temporary if is_temporary else extra.permanent
-        if cause is not None:
-            rule = f"enhanced:{enhanced}"
-            confidence = "possible" if extra.key in _VAGUE else "likely"
-    if (
-        row is not None
-        and row.diagnosis is not None
-        and (cause is None or (confidence == "possible" and phase in _OPENING and row.select))
-    ):
-        cause, rule = row.diagnosis, _code_rule(row, digit)
-        confidence = "possible" if row.select else "generic"
-    found = diagnoses().get(cause) if cause is not None else None
-    retry = found.retry if found is not None and confidence == "likely" else ("yes" if is_temporary else "no")
+    digit = _class_digit(code, enhanced)
+    text = _text(lines)
+    known = _known_provider(text, provider_hint)
+    verdict = _judge(code, enhanced, extra, phase, text, known)
+    row = code_row(code, phase, verdict.diagnosis)
+    found = diagnoses()[verdict.diagnosis] if verdict.diagnosis is not None else None
+    category = found.category if found is not None else (SUCCESS if _is_success(verdict, digit) else UNKNOWN)
+    provider = _provider(verdict.pattern, text, known, category)
+    retry = _retry(verdict, digit, found.retry if found is not None else None)
     return Match(
-        rule,
-        cause,
-        found.category if found is not None else UNKNOWN,
-        confidence,
-        found.actor if found is not None else (row.actor if row is not None else "either"),
-        retry,
-        found.retry_after_s if found is not None and retry == "yes" else None,
-        **common,  # type: ignore[arg-type]
+        rule=verdict.rule,
+        diagnosis=verdict.diagnosis,
+        category=category,
+        confidence=verdict.confidence,
+        actor=_actor(verdict, found.actor if found is not None else None, row, category),
+        retry=retry,
+        retry_after_s=found.retry_after_s if found is not None and retry == "yes" else None,
+        provider=provider,
+        code_key=_code_key(row, code),
+        enhanced_key=extra.key if extra is not None else None,
+        pattern=verdict.pattern.id if verdict.pattern is not None else None,
+        references=tuple(dict.fromkeys(each.reference for each in (row, extra) if each is not None)),
+        links=_links(verdict.pattern, provider),
+        contradictions=_contradictions(code, enhanced, text, verdict, category, has_mixed_codes=has_mixed_codes),
     )
 
 
@@ -115,12 +128,176 @@ def code_row(code: int | None, phase: str | None, diagnosis: str | None = None) 
     return rows[0] if rows else None
 
 
-def _code_rule(row: CodeRow | None, digit: str) -> str:
-    return f"code:{row.key}" if row is not None else f"class:{digit}"
+# --- the cause ------------------------------------------------------------------------------------------------------
 
 
-def contradictions(code: int | None, enhanced: str | None) -> tuple[str, ...]:
-    """Name what does not fit together in a reply."""
+def _judge(
+    code: int | None,
+    enhanced: str | None,
+    extra: EnhancedRow | None,
+    phase: str | None,
+    text: str,
+    known: str | None,
+) -> _Verdict:
+    digit = _class_digit(code, enhanced)
+    by_code = _by_code(code, phase, digit)
+    if text:
+        from smtpprobe.reference.patterns import find_pattern
+
+        pattern = find_pattern(code, enhanced, text, frozenset({known}) if known else frozenset())
+        if pattern is not None:
+            confidence = "certain" if pattern.provider is not None and pattern.provider == known else pattern.confidence
+            return _Verdict(
+                f"pattern:{pattern.id}",
+                pattern.diagnosis,
+                confidence,
+                pattern.actor,
+                pattern.retry,
+                pattern,
+                is_by_words=True,
+            )
+    if digit in "23":
+        return by_code
+    by_enhanced = _by_enhanced(extra, enhanced, digit)
+    by_words = _by_words(code, phase, text)
+    if by_words is not None:
+        if by_enhanced is not None:
+            return _weigh(by_words, by_enhanced)
+        return by_words
+    if by_enhanced is None:
+        return by_code
+    if by_enhanced.confidence == "possible" and (phase in _OPENING or by_code.confidence == "likely"):
+        return by_code
+    return by_enhanced
+
+
+def _by_words(code: int | None, phase: str | None, text: str) -> _Verdict | None:
+    if not text:
+        return None
+    from smtpprobe.reference.wording import find_wording
+
+    wording = find_wording(code, phase, text)
+    if wording is None:
+        return None
+    return _Verdict(f"wording:{wording.row.id}", wording.row.diagnosis, wording.row.confidence, is_by_words=True)
+
+
+def _by_enhanced(extra: EnhancedRow | None, enhanced: str | None, digit: str) -> _Verdict | None:
+    if extra is None:
+        return None
+    diagnosis = extra.temporary if digit == "4" else extra.permanent
+    if diagnosis is None:
+        return None
+    return _Verdict(f"enhanced:{enhanced}", diagnosis, "possible" if extra.key in _VAGUE else "likely")
+
+
+def _by_code(code: int | None, phase: str | None, digit: str) -> _Verdict:
+    row = code_row(code, phase)
+    if row is None:
+        return _Verdict(f"class:{digit}", None, "generic")
+    if row.diagnosis is None:
+        return _Verdict(f"code:{row.key}", None, "certain")
+    return _Verdict(f"code:{row.key}", row.diagnosis, "possible" if row.select else "generic")
+
+
+def _weigh(by_words: _Verdict, by_enhanced: _Verdict) -> _Verdict:
+    """Choose between words and enhanced code: they strengthen each other, or the more specific one wins."""
+    rows = diagnoses()
+    agree = rows[by_words.diagnosis or ""].category == rows[by_enhanced.diagnosis or ""].category
+    if agree:
+        return by_words._replace(confidence="certain" if by_enhanced.confidence == "likely" else "likely")
+    if by_enhanced.confidence == "likely" and by_words.confidence == "possible":
+        return by_enhanced._replace(confidence="possible")
+    return by_words
+
+
+# --- what follows from it -------------------------------------------------------------------------------------------
+
+
+def _class_digit(code: int | None, enhanced: str | None) -> str:
+    if code is not None:
+        return str(code)[0]
+    return enhanced[0] if enhanced else "?"
+
+
+def _is_success(verdict: _Verdict, digit: str) -> bool:
+    return verdict.diagnosis is None and digit in "23"
+
+
+def _retry(verdict: _Verdict, digit: str, of_diagnosis: str | None) -> str:
+    """Tell whether waiting helps: by the words, if it is their row that knows; else by the class of the code."""
+    if _is_success(verdict, digit):
+        return "n.a."
+    if verdict.retry is not None:
+        return verdict.retry
+    if of_diagnosis is not None and verdict.confidence in ("certain", "likely"):
+        return of_diagnosis
+    return "yes" if digit == "4" else "no"
+
+
+def _actor(verdict: _Verdict, of_diagnosis: str | None, row: CodeRow | None, category: str) -> str:
+    if category == SUCCESS:
+        return "none"
+    return verdict.actor or of_diagnosis or (row.actor if row is not None else "either")
+
+
+def _code_key(row: CodeRow | None, code: int | None) -> str | None:
+    if row is not None:
+        return row.key
+    return f"{code // 100}xx" if code is not None and 200 <= code <= 599 else None
+
+
+def _text(lines: Sequence[str]) -> str:
+    if not any(lines):
+        return ""
+    from smtpprobe.reference.patterns import MAX_TEXT
+    from smtpprobe.reference.reading import plain_text
+
+    return plain_text(lines, MAX_TEXT)
+
+
+def _known_provider(text: str, hint: str | None) -> str | None:
+    """The provider that a host name or a mark proves, before any pattern is looked at."""
+    if not text and not hint:
+        return None
+    from smtpprobe.reference.patterns import provider_of_host, provider_of_text
+
+    return (provider_of_host(hint) if hint else None) or provider_of_text(text, of_mailbox=False)
+
+
+def _provider(pattern: PatternRow | None, text: str, known: str | None, category: str) -> str | None:
+    """Name the provider only where something proves it."""
+    if pattern is not None and pattern.proof == "text":
+        return pattern.provider
+    if known is not None or category not in _ABOUT_MAILBOX or "@" not in text:
+        return known
+    from smtpprobe.reference.patterns import provider_of_text
+
+    return provider_of_text(text, of_mailbox=True)
+
+
+def _links(pattern: PatternRow | None, provider: str | None) -> tuple[str, ...]:
+    """The page of the pattern, unless it would be that of a provider who is not proved."""
+    if pattern is None or pattern.link is None or (pattern.provider is not None and pattern.provider != provider):
+        return ()
+    return (pattern.link,)
+
+
+def _contradictions(
+    code: int | None, enhanced: str | None, text: str, verdict: _Verdict, category: str, *, has_mixed_codes: bool
+) -> tuple[str, ...]:
+    """Name what does not fit together in a reply, as entries of the ``contradictions`` texts."""
+    found = []
     if code is not None and enhanced is not None and str(code)[0] != enhanced[0]:
-        return ("class-mismatch",)
-    return ()
+        found.append("class-mismatch")
+    if has_mixed_codes:
+        found.append("mixed-codes")
+    if text and code is not None:
+        from smtpprobe.reference.wording import sounds_permanent, sounds_temporary
+
+        is_lasting = verdict.is_by_words and category in _LASTING and verdict.confidence in ("certain", "likely")
+        if 400 <= code <= 499 and (is_lasting or sounds_permanent(text)):
+            found.append("worded-permanent")
+        elif 500 <= code <= 599 and sounds_temporary(text):
+            found.append("worded-temporary")
+    return tuple(found)

@@ -1,0 +1,108 @@
+"""Replies as people and programs hand them on: pasted from a log, a bounce or a terminal, not off the wire.
+
+Line ends may be gone or written as ``\\n``, the lines of one reply may stand behind each other with their codes, and a
+mail program may have put ``smtp;`` or "said:" before. `read_reply` finds code, enhanced code and text all the same;
+`plain_text` makes of the lines the one text that patterns and wordings are sought in. Pure, linear, never raises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+MAX_CHARACTERS: Final = 64 * 1024
+"""Characters. The rest of a longer text is left off; `evidence.MAX_REPLY_BYTES` is as much."""
+
+
+class ReadReply(NamedTuple):
+    """A reply, taken apart."""
+
+    code: int | None
+    enhanced: str | None
+    lines: tuple[str, ...]
+    """The texts of the lines without code and separator, as in `evidence.Reply`."""
+    has_mixed_codes: bool
+    """Lines have different basic codes."""
+
+
+_ENHANCED: Final = r"[245]\.[0-9]{1,3}\.[0-9]{1,3}"
+_CODE_LINE: Final = re.compile(r"\s*(?P<code>[0-9]{3})(?:[ \t-]+|$)(?P<text>.*)", re.DOTALL)
+_LEADING: Final = re.compile(rf"\s*(?P<mark>#?)(?P<enhanced>{_ENHANCED})(?![\w]|\.[0-9])[:,]?\s*")
+_PREFIX: Final = re.compile(
+    r"""
+      \s*(?:(?:remote-)?(?:diagnostic-code|status):\s*)?(?:x-\w{1,20}|smtp)\s*;\s*(?=[0-9]{3}[ -])
+    | [^\n]{0,200}?\bsaid:\s*(?=[2-5][0-9]{2}[ -])
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+"""What programs put before a reply in logs and bounces (RFC 3464 2.3.6)."""
+_BETWEEN: Final = re.compile(rf"\s+(?P<code>[2-5][0-9]{{2}})(?P<dash>[- ])#?(?={_ENHANCED}\s)")
+"""Where another line of the reply began before the line ends got lost."""
+_BARE_BETWEEN: Final = re.compile(r"\s+(?P<code>[2-5][0-9]{2})-(?=[\w<\[(])")
+_BRACKETED: Final = re.compile(rf"\(#(?P<enhanced>{_ENHANCED})\)")
+"""How qmail and its kin write enhanced codes."""
+_INSIDE: Final = re.compile(rf"(?<![\w.])#?(?P<enhanced>{_ENHANCED})(?![.\w])")
+
+
+def read_reply(text: str) -> ReadReply:
+    """Take a pasted reply apart.
+
+    Args:
+        text: one reply; line ends as they are or written ``\\\\n``. Beyond `MAX_CHARACTERS` it is cut.
+    """
+    text = text[:MAX_CHARACTERS]
+    if "\\n" in text and "\n" not in text:
+        text = text.replace("\\r\\n", "\n").replace("\\n", "\n")
+    prefix = _PREFIX.match(text)
+    if prefix is not None:
+        text = text[prefix.end() :]
+    codes: list[int] = []
+    lines: list[str] = []
+    for line in text.splitlines() or [""]:
+        begins = _CODE_LINE.match(line)
+        if begins is None:
+            lines.append(line.strip())
+            continue
+        codes.append(int(begins["code"]))
+        for part in _split_joined(line, begins["code"]).split("\n"):
+            found = _CODE_LINE.match(part)
+            lines.append((found["text"] if found is not None else part).strip())
+    enhanced = next((found["enhanced"] for line in lines if (found := _LEADING.match(line))), None)
+    if enhanced is None:
+        enhanced = _enhanced_inside(" ".join(lines), codes[0] if codes else None)
+    return ReadReply(codes[0] if codes else None, enhanced, tuple(lines), len(set(codes)) > 1)
+
+
+def _split_joined(line: str, code: str) -> str:
+    """Put line ends back before the same code, where a reply of several lines was joined with blanks."""
+
+    def separate(found: re.Match[str]) -> str:
+        return "\n" + found[0].lstrip() if found["code"] == code else found[0]
+
+    line = _BETWEEN.sub(separate, line)
+    return _BARE_BETWEEN.sub(separate, line) if line.lstrip()[3:4] == "-" else line
+
+
+def _enhanced_inside(text: str, code: int | None) -> str | None:
+    """Find an enhanced code that does not stand at the beginning, if its class is that of the code."""
+    found = _BRACKETED.search(text) or _INSIDE.search(text)
+    if found is None or (code is not None and found["enhanced"][0] != str(code)[0]):
+        return None
+    return found["enhanced"]
+
+
+def plain_text(lines: Sequence[str], limit: int) -> str:
+    """Join lines with single blanks, their leading enhanced codes left off, up to a number of characters."""
+    pieces: list[str] = []
+    length = 0
+    for line in lines:
+        leading = _LEADING.match(line)
+        start = leading.end() if leading is not None and not leading["mark"] else 0
+        piece = " ".join(line[start : start + limit].split())
+        if piece:
+            pieces.append(piece)
+            length += len(piece) + 1
+        if length > limit:
+            break
+    return " ".join(pieces)[:limit]
