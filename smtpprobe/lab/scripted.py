@@ -279,6 +279,14 @@ class ScriptedServer:
             task.result()  # a defect of the lab is to be heard of
 
 
+async def closed(connection: TransportSocket) -> None:
+    """Give a socket whose transport was aborted the turns of the event loop in which it is closed."""
+    for _ in range(CLOSING_TURNS):
+        if connection.fileno() == -1:
+            return
+        await asyncio.sleep(0)
+
+
 class _OverError(Exception):
     """The connection is over: the script ended it, or the client is gone."""
 
@@ -515,10 +523,7 @@ class _Connection(asyncio.Protocol):
         """Wait until the socket is closed."""
         while not self._is_lost:
             await self._change()
-        for _ in range(CLOSING_TURNS):
-            if self._socket.fileno() == -1:
-                return
-            await asyncio.sleep(0)
+        await closed(self._socket)
 
     def _take_transport(self, transport: asyncio.Transport) -> None:
         # Not 0: with that, the TLS transport of asyncio takes an empty buffer for a full one every other time.
