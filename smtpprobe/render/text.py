@@ -13,9 +13,9 @@ from typing import Final
 
 import msgspec
 
-from smtpprobe.render.layout import Column, Terminal, cell_width, cut, pad, painted, table_widths, wrap
+from smtpprobe.render.layout import Terminal, cell_width, cut, pad, painted, wrap
 from smtpprobe.render.style import Style
-from smtpprobe.render.summary import EndpointView, HostView
+from smtpprobe.render.summary_text import summary_lines
 from smtpprobe.render.transcript import transcript
 from smtpprobe.render.transcript_text import transcript_lines
 from smtpprobe.render.view import FindingView, Place, View, view
@@ -30,8 +30,6 @@ MAX_REPLY_LINES: Final = 6
 """So many lines of a reply are quoted in a finding without ``-v``."""
 MAX_LINE_CELLS: Final = 400
 """Cells. A longer line of a server is cut without ``-v``."""
-MIN_SOFTWARE_CELLS: Final = 10
-"""Cells. With less room, the address gets a line of its own."""
 
 
 def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
@@ -75,7 +73,7 @@ def render_at_once(stages: Iterable[tuple[Report, bool]], style: Style) -> Itera
 def _head(seen: View, style: Style) -> Iterator[str]:
     """The answer and what it rests on."""
     yield from _answer(seen, style)
-    yield from _summary(seen.hosts, style)
+    yield from summary_lines(seen.hosts, style)
     yield from _findings(seen, style)
 
 
@@ -143,93 +141,6 @@ def _answer_words(seen: View, terminal: Terminal) -> tuple[str, str]:
 def _look(seen: View) -> Severity:
     """Notes are no reason to look less than well."""
     return Severity.OK if seen.status is Severity.INFO else seen.status
-
-
-# --- the summary ----------------------------------------------------------------------------------------------------
-
-
-def _summary(hosts: Sequence[HostView], style: Style) -> Iterator[str]:
-    """Each host with its addresses and ports, as one table where that fits, else a block for each address."""
-    if not hosts:
-        return
-    yield ""
-    terminal = style.terminal
-    rows = [_cells(row, style.language) for host in hosts for row in host.endpoints]
-    columns = [
-        Column(label(style.language, "table", name), to_right=name == "time", shrinks=name == "software")
-        for name in ("address", "port", "state", "tls", "software", "time")
-    ]
-    widths = table_widths(columns, rows, terminal.width - 2)
-    is_table = widths is not None and widths[4] >= min(MIN_SOFTWARE_CELLS, max(cell_width(row[4]) for row in rows))
-    if not is_table:
-        columns, rows = columns[1:], [row[1:] for row in rows]
-        widths = table_widths(columns, rows, terminal.width - 4)
-    if widths is not None and rows:
-        heads = _table_line([each.head for each in columns], columns, widths)
-        yield terminal.paint((heads if is_table else f"  {heads}").rstrip(), "dim")
-    lines = iter(rows)
-    for host in hosts:
-        previous = None
-        for row in host.endpoints:
-            cells = list(next(lines))
-            if previous is None or (not is_table and row.address != previous):
-                yield from _host_line(host, "" if is_table else row.address, terminal)
-            if is_table and row.address == previous:
-                cells[0] = ""
-            previous = row.address
-            yield from _row(row, cells, columns, widths, terminal)
-        if previous is None:
-            yield from _host_line(host, "", terminal)
-
-
-def _cells(row: EndpointView, language: str) -> list[str]:
-    ports = ", ".join(map(str, row.ports))
-    time = "" if row.elapsed_s is None else duration(row.elapsed_s, language)
-    return [row.address, ports, row.state, row.tls, row.software, time]
-
-
-def _host_line(host: HostView, address: str, terminal: Terminal) -> Iterator[str]:
-    text = "  ".join(filter(None, (host.kind, host.name, address)))
-    if host.reason:
-        text = f"{text}: {host.reason}"
-    for line in wrap(text, terminal.width, rest="  "):
-        yield terminal.paint(line, "bold")
-
-
-def _table_line(texts: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> str:
-    """The cells of a row, behind the room for its sign."""
-    cells = (
-        pad(text, width, to_right=column.to_right) for text, column, width in zip(texts, columns, widths, strict=True)
-    )
-    return "  " + "  ".join(cells)
-
-
-def _row(
-    row: EndpointView, texts: Sequence[str], columns: Sequence[Column], widths: Sequence[int] | None, terminal: Terminal
-) -> Iterator[str]:
-    """One row behind its sign; one of which nothing is to be said steps back."""
-    sign = terminal.sign(row.severity or "none")
-    if widths is None:
-        ports, *rest = texts
-        first = f"  {sign} {ports}  "
-        text = f" {terminal.sign('dot')} ".join(filter(None, rest))
-        lines = wrap(text, terminal.width, first=first, rest=" " * 6)
-        yield from painted(terminal, lines, first, row.severity or "dim", None if row.severity else "dim")
-        return
-    short = [cut(text, width, terminal.sign("more")) for text, width in zip(texts, widths, strict=True)]
-    line = _table_line(short, columns, widths).rstrip()
-    indent = "" if len(columns) == 6 else "  "
-    if row.severity is None:
-        yield terminal.paint(indent + line, "dim") if terminal.is_coloured else indent + line
-        return
-    styles = (None, None, row.severity, row.tls_severity, None, "dim")
-    painted_cells = [
-        pad(text, width, to_right=column.to_right).replace(text, terminal.paint(text, paint), 1)
-        if text
-        else " " * width
-        for text, width, column, paint in zip(short, widths, columns, styles[-len(columns) :], strict=True)
-    ]
-    yield f"{indent}{terminal.paint(sign, row.severity)} {'  '.join(painted_cells)}".rstrip()
 
 
 # --- the findings ---------------------------------------------------------------------------------------------------

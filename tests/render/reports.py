@@ -408,6 +408,11 @@ def dead() -> Report:
     return judge(evidence("example.org", (mx1, mx2), _mx(mx1, REFUSED)))
 
 
+def nowhere() -> Report:
+    """The only MX host has no address."""
+    return judge(evidence("example.org", (mx_host("mx1.example.org", 10),), ()))
+
+
 def inconclusive() -> Report:
     """The name system does not tell."""
     mx = lookup(
@@ -479,4 +484,4 @@ def hostile() -> Report:
     return judge(evidence("example.net", (names,), talks, resolution=resolution, target=target))
 
 
-ALL = {each.__name__: each for each in (healthy, mixed, dead, inconclusive, host, hostile)}
+ALL = {each.__name__: each for each in (healthy, mixed, dead, nowhere, inconclusive, host, hostile)}
