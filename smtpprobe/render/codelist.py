@@ -18,7 +18,7 @@ from smtpprobe.render.layout import Terminal, cell_width, pad, wrap
 SCHEMA: Final = "smtpprobe/codes/1"
 
 MIN_LAST_COLUMN: Final = 20
-"""Cells. With less the last column goes onto lines of its own."""
+"""Cells. With less each row goes onto lines of its own."""
 _GAP: Final = 2
 
 CLASSES: Final = ("2", "3", "4", "5")
@@ -261,15 +261,18 @@ def text(rows: Sequence[Row], language: str, terminal: Terminal) -> Iterator[str
     }
     left = sum(widths.values()) + _GAP * len(widths)
     is_narrow = terminal.width - left < MIN_LAST_COLUMN
-    yield terminal.paint(_line(widths, heads, "" if is_narrow else heads[last]), "dim")
+    if not is_narrow:
+        yield terminal.paint(_line(widths, heads, heads[last]), "dim")
     group = ""
     for row in rows:
         if row.group != group:
             group = row.group
             yield from ("", terminal.paint(f"{group}yz  {_class(language, group)}", "bold"))
         if is_narrow:
-            yield _line(widths, row.cells, "")
-            yield from wrap(row.cells[last], terminal.width, first="    ")
+            first, *others = filter(None, row.cells.values())
+            yield first
+            for cell in others:
+                yield from wrap(cell, terminal.width, first="    ")
         else:
             first, *more = wrap(row.cells[last], min(terminal.width, left + terminal.prose), first=" " * left)
             yield _line(widths, row.cells, first[left:])

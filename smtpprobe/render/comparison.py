@@ -14,7 +14,7 @@ from smtpprobe import texts
 from smtpprobe.reference import compare
 from smtpprobe.reference.compare import Difference, Side
 from smtpprobe.reference.tables import codes
-from smtpprobe.render.layout import Terminal, cell_width, pad, wrap
+from smtpprobe.render.layout import Terminal, cell_width, wrap
 
 SCHEMA: Final = "smtpprobe/compare/1"
 
@@ -196,16 +196,23 @@ def _rows(shown: Comparison) -> tuple[str, ...]:
 
 
 def _table(shown: Comparison, heads: Mapping[str, str], label: int, column: int, terminal: Terminal) -> Iterator[str]:
-    gap = " " * _GAP
-    yield (
-        pad("", label) + "".join(gap + terminal.paint(pad(each.code, column), "bold") for each in shown.sides).rstrip()
-    )
+    widths = (label, *(column for _ in shown.sides))
+    yield _line(("", *(each.code for each in shown.sides)), widths, "bold", terminal)
     for row, head in heads.items():
         columns = [_wrapped(cells.get(row, terminal.sign("dash")), row, column, terminal) for cells in shown.cells]
-        for number, parts in enumerate(zip_longest(*columns, fillvalue="")):
-            left = terminal.paint(pad(head if number == 0 else "", label), "dim")
-            style = "bold" if row == "name" else None
-            yield (left + "".join(gap + terminal.paint(pad(part, column), style) for part in parts)).rstrip()
+        style = "bold" if row == "name" else None
+        for parts in zip_longest([head], *columns, fillvalue=""):
+            yield _line(parts, widths, style, terminal)
+
+
+def _line(parts: Sequence[str], widths: Sequence[int], style: str | None, terminal: Terminal) -> str:
+    """One line of the table, its heading dim and the rest in a style; blanks are never painted."""
+    styles = ("dim", *(style for _ in parts[1:]))
+    cells = [
+        terminal.paint(part, paint) + " " * (width + _GAP - cell_width(part))
+        for part, width, paint in zip(parts, widths, styles, strict=True)
+    ]
+    return "".join(cells).rstrip()
 
 
 def _wrapped(cell: str, row: str, cells: int, terminal: Terminal) -> list[str]:
@@ -219,11 +226,13 @@ def _block(shown: Comparison, index: int, terminal: Terminal) -> Iterator[str]:
     cells = shown.cells[index]
     heads = {row: _text(shown.language, "compare", row) for row in cells if row != "name"}
     label = max(cell_width(head) for head in heads.values()) + _GAP
-    yield terminal.paint(f"{shown.sides[index].code}  {cells.get('name', '')}".rstrip(), "bold")
+    for line in wrap(f"{shown.sides[index].code}  {cells.get('name', '')}".rstrip(), terminal.width):
+        yield terminal.paint(line, "bold")
     for row, head in heads.items():
         room = terminal.prose - label - _GAP
         for number, line in enumerate(_wrapped(cells[row], row, room, terminal)):
-            yield "  " + terminal.paint(pad(head if number == 0 else "", label), "dim") + line
+            heading = head if number == 0 else ""
+            yield "  " + terminal.paint(heading, "dim") + " " * (label - cell_width(heading)) + line
 
 
 def _stories(only: Side, language: str, terminal: Terminal) -> Iterator[str]:
