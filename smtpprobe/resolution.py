@@ -1,32 +1,19 @@
-"""From a target to hosts and addresses, by asking the DNS: the one importer of dnspython in what ships to the network.
+"""From a target to hosts and addresses, by asking the DNS.
 
-Three layers. `Stub` puts one question to recursive resolvers, as a stub resolver does (RFC 1034 5.3.1): over UDP, again
-when nothing comes, over TCP when the answer was cut, to the next resolver when one fails; and says how it ended.
-`Resolver` is the DNS as one probe sees it: addresses given by hand come first, and no question is asked twice.
-`Resolver.resolve` and `Resolver.reverse` know which questions mail asks (RFC 5321 5.1).
+Here stands which questions mail asks and in which order (RFC 5321 5.1), and the DNS as one probe sees it: addresses
+given by hand come first, and no question is asked twice. How a question is put, and all the ways in which it may end,
+is the business of `stub`, or of whatever else is put in as source.
 
-Failures are values: a name that does not exist, one without such records and a resolver that does not know are
-different facts. Nothing is judged here, and nothing is cached beyond the probe.
+Nothing is judged here, and nothing is cached beyond the probe.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-import struct
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
-import dns.edns
-import dns.exception
-import dns.flags
-import dns.message
-import dns.name
-import dns.rcode
-import dns.rdata
-import dns.rdataclass
-import dns.rdatatype
 import msgspec
 
 from smtpprobe.errors import OptionError
@@ -43,45 +30,13 @@ from smtpprobe.evidence import (
     TargetKind,
 )
 from smtpprobe.names import is_localhost, quoted
-from smtpprobe.targets import DNS_PORT, parse_resolver
+from smtpprobe.stub import make_stub
 
-FIRST_WAIT_S: Final = 2.0
-"""The longest wait for the first answer to a datagram before asking again; doubled with each round."""
-ROUNDS: Final = 2
-"""How often each resolver is asked at least within the time for a question: datagrams get lost."""
-QUESTIONS_AT_ONCE: Final = 64
-"""How many questions may be open, since each holds a socket and resolvers limit their clients."""
-UDP_PAYLOAD_BYTES: Final = 1232
-"""What we offer to take over UDP: passes every path unfragmented (RFC 9715 3.2)."""
-MAX_ALIASES: Final = 16
-"""The longest chain of aliases to follow; resolvers themselves give up about there."""
 MAX_MX_HOSTS: Final = 128
 """The most MX hosts whose addresses are looked up, those that senders try first: as many as there are endpoints at most
 (`endpoints.MAX_ENDPOINTS`). Large providers have five."""
 MAX_PTR_NAMES: Final = 8
 """The most names of one address that are looked up in turn; shared hosts have been seen with hundreds."""
-
-NOT_ANSWERED: Final = frozenset(
-    {
-        LookupStatus.SERVFAIL,
-        LookupStatus.REFUSED,
-        LookupStatus.OTHER_RCODE,
-        LookupStatus.TIMEOUT,
-        LookupStatus.MALFORMED,
-        LookupStatus.UNREACHABLE,
-    }
-)
-"""How a question ends of which nobody knows the answer: another time, or another resolver, may know it."""
-
-_BY_WEIGHT: Final = (
-    LookupStatus.SERVFAIL,
-    LookupStatus.REFUSED,
-    LookupStatus.OTHER_RCODE,
-    LookupStatus.MALFORMED,
-    LookupStatus.TIMEOUT,
-    LookupStatus.UNREACHABLE,
-)
-"""Where all resolvers failed, each in its way, what one of them said tells more than that another is silent."""
 
 
 class LookupSource(Protocol):
@@ -90,9 +45,6 @@ class LookupSource(Protocol):
     async def lookup(self, name: str, rrtype: str) -> Lookup:
         """Find the records of a name; raises nothing but CancelledError. The times are filled in by the caller."""
         ...
-
-
-# --- what mail asks -------------------------------------------------------------------------------------------------
 
 
 class Resolver:
@@ -269,331 +221,3 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-# --- one question ---------------------------------------------------------------------------------------------------
-
-
-class Server(NamedTuple):
-    """A recursive resolver."""
-
-    address: str
-    port: int = DNS_PORT
-
-    def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
-
-
-def make_stub(options: Options) -> Stub:
-    """Make the stub resolver that the options ask for: with their resolvers, else with those of the system.
-
-    Raises:
-        OptionError: one of the resolvers is no address.
-    """
-    if options.resolvers:
-        return Stub([Server(*parse_resolver(text)) for text in options.resolvers], timeout_s=options.timeout_s)
-    servers, complaint = system_servers()
-    return Stub(servers, timeout_s=options.timeout_s, complaint=complaint)
-
-
-def system_servers() -> tuple[list[Server], str]:
-    """The resolvers that this system is configured with, and what is wrong where there are none."""
-    import dns.resolver  # pulls in all transports of DNS; not needed where resolvers are given
-
-    try:
-        configured = dns.resolver.Resolver()
-    except (dns.exception.DNSException, OSError, ValueError) as error:
-        return [], f"no resolver is configured: {error}"
-    servers = [Server(each) for each in configured.nameservers if isinstance(each, str) and _is_address(each)]
-    return servers, "" if servers else "no resolver is configured"
-
-
-class Stub:
-    """A stub resolver: puts questions to recursive resolvers in turn. One may serve many probes.
-
-    A resolver that is silent or cannot be reached goes behind those that answer, for all later questions.
-
-    Args:
-        servers: the resolvers, in the order of preference.
-        timeout_s: the longest time for one question, all attempts together.
-        complaint: what to say where there are no servers.
-    """
-
-    def __init__(self, servers: Iterable[Server], *, timeout_s: float, complaint: str = "") -> None:
-        self._servers = list(servers)
-        self._timeout_s = timeout_s
-        self._complaint = complaint or "no resolver is configured"
-        self._open = asyncio.Semaphore(QUESTIONS_AT_ONCE)
-
-    async def lookup(self, name: str, rrtype: str) -> Lookup:
-        """Put one question; raises nothing but CancelledError."""
-        if not self._servers:
-            return Lookup(name=name, rrtype=rrtype, status=LookupStatus.UNREACHABLE, detail=self._complaint)
-        try:
-            question = _Question(dns.name.from_text(name), dns.rdatatype.from_text(rrtype))
-        except dns.exception.DNSException as error:
-            return Lookup(name=name, rrtype=rrtype, status=LookupStatus.MALFORMED, detail=f"cannot be asked: {error}")
-        async with self._open:
-            outcome = await self._ask_in_turn(question)
-        return msgspec.structs.replace(outcome, name=name, rrtype=rrtype)
-
-    async def _ask_in_turn(self, question: _Question) -> Lookup:
-        loop = asyncio.get_running_loop()
-        ends_at = loop.time() + self._timeout_s
-        wait_s = min(FIRST_WAIT_S, self._timeout_s / (ROUNDS * len(self._servers)))
-        failures: dict[Server, Lookup] = {}
-        askable = list(self._servers)
-        attempt = 1
-        while askable:
-            for server in tuple(askable):
-                left_s = ends_at - loop.time()
-                if left_s <= 0 and failures:
-                    return _worst(failures)
-                outcome = await self._ask(server, question, min(wait_s, left_s), attempt)
-                if outcome.status not in NOT_ANSWERED:
-                    self._prefer(server, failures)
-                    return outcome
-                failures[server] = outcome
-                if outcome.status is not LookupStatus.TIMEOUT:
-                    askable.remove(server)  # it would fail in the same way again
-            attempt += 1
-            wait_s *= 2
-        return _worst(failures)
-
-    async def _ask(self, server: Server, question: _Question, wait_s: float, attempt: int) -> Lookup:
-        """Put the question to one resolver; every error of network and format becomes a value."""
-        try:
-            async with asyncio.timeout(wait_s):
-                # Some routers drop what has EDNS0 in it; so from the second attempt on it goes without.
-                answer = await _ask_over_udp(server, question, with_edns=attempt == 1)
-                if attempt == 1 and _lacks_edns(answer):
-                    answer = await _ask_over_udp(server, question, with_edns=False)
-            return _read(answer, question, server)
-        except TimeoutError as error:  # ours, or that of the system, which has words for it
-            status, detail = LookupStatus.TIMEOUT, str(error) or f"no answer, attempt {attempt}"
-        except _MalformedError as error:
-            status, detail = LookupStatus.MALFORMED, str(error)
-        except EOFError:
-            status, detail = LookupStatus.MALFORMED, "closed the connection instead of answering over TCP"
-        except OSError as error:
-            status, detail = LookupStatus.UNREACHABLE, error.strerror or str(error)
-        return Lookup(name="", rrtype="", status=status, detail=detail, resolver=str(server))
-
-    def _prefer(self, server: Server, failures: dict[Server, Lookup]) -> None:
-        """Put a resolver that answered before those that did not."""
-        gone = (LookupStatus.TIMEOUT, LookupStatus.UNREACHABLE)
-        behind = [each for each in self._servers if each in failures and failures[each].status in gone]
-        if behind and server not in behind:
-            self._servers = [each for each in self._servers if each not in behind] + behind
-
-
-def _worst(failures: dict[Server, Lookup]) -> Lookup:
-    """The failure that tells most, with a word about the others."""
-    chosen = min(failures.values(), key=lambda each: _BY_WEIGHT.index(each.status))
-    others = [f"{each.resolver}: {each.detail or each.status}" for each in failures.values() if each is not chosen]
-    return msgspec.structs.replace(chosen, detail="; ".join(filter(None, (chosen.detail, *others))) or None)
-
-
-# --- the wire -------------------------------------------------------------------------------------------------------
-
-
-class _MalformedError(Exception):
-    """The answer cannot be read."""
-
-
-class _Question(NamedTuple):
-    name: dns.name.Name
-    rrtype: dns.rdatatype.RdataType
-
-    def wire(self, ident: int, *, with_edns: bool) -> bytes:
-        """The query message (RFC 1035 4.1), always of this one shape, which is put together ten times faster by hand.
-
-        RD asks to look up what is not known, AD to be told what is authenticated (RFC 6840 5.7), EDNS0 (RFC 6891
-        6.1.2) for extended errors and larger answers.
-        """
-        flags = dns.flags.RD | dns.flags.AD
-        wire = struct.pack("!HHHHHH", ident, flags, 1, 0, 0, int(with_edns)) + self.name.to_digestable()
-        wire += struct.pack("!HH", self.rrtype, dns.rdataclass.IN)
-        return wire + struct.pack("!BHHIH", 0, dns.rdatatype.OPT, UDP_PAYLOAD_BYTES, 0, 0) if with_edns else wire
-
-
-async def _ask_over_udp(server: Server, question: _Question, *, with_edns: bool) -> dns.message.Message:
-    """Put a question in a datagram, from a port of its own so that answers are hard to forge (RFC 5452 9.2).
-
-    The socket is connected, so that "port unreachable" comes through instead of silence.
-    """
-    loop = asyncio.get_running_loop()
-    ident = secrets.randbits(16)
-    transport, answer = await loop.create_datagram_endpoint(
-        lambda: _Datagram(ident, loop.create_future()), remote_addr=server
-    )
-    try:
-        wire = question.wire(ident, with_edns=with_edns)
-        transport.sendto(wire)
-        reply = await answer.received
-    finally:
-        transport.close()
-    if _is_truncated(reply):
-        reply = await _ask_over_tcp(server, wire)
-    return _parse(reply, question, ident)
-
-
-class _Datagram(asyncio.DatagramProtocol):
-    """Waits for the datagram that answers a question."""
-
-    def __init__(self, ident: int, received: asyncio.Future[bytes]) -> None:
-        self._ident = ident.to_bytes(2, "big")
-        self.received = received
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        if not self.received.done() and data[:2] == self._ident:  # others are late or forged
-            self.received.set_result(data)
-
-    def error_received(self, exc: Exception) -> None:
-        if not self.received.done():
-            self.received.set_exception(exc)
-
-
-async def _ask_over_tcp(server: Server, wire: bytes) -> bytes:
-    """Put a question over a connection: each message stands behind its length (RFC 1035 4.2.2).
-
-    Raises:
-        EOFError: the peer closed before its answer was complete.
-    """
-    reader, writer = await asyncio.open_connection(*server)
-    try:
-        writer.write(len(wire).to_bytes(2, "big") + wire)
-        size = int.from_bytes(await reader.readexactly(2), "big")
-        return await reader.readexactly(size)
-    finally:
-        writer.transport.abort()
-
-
-def _is_truncated(wire: bytes) -> bool:
-    """The TC bit is set; what else is in such an answer may end in the middle (RFC 2181 9)."""
-    return len(wire) > 2 and bool(wire[2] & 0x02)
-
-
-def _parse(wire: bytes, question: _Question, ident: int) -> dns.message.Message:
-    try:
-        answer = dns.message.from_wire(wire, ignore_trailing=True)
-    except dns.exception.DNSException as error:
-        raise _MalformedError(f"unreadable: {error}") from error
-    if not answer.flags & dns.flags.QR or answer.id != ident:
-        raise _MalformedError("what came is no answer to the question")
-    asked = answer.question[0] if len(answer.question) == 1 else None
-    if asked is not None and (asked.name, asked.rdtype) == question:
-        return answer
-    if not answer.question and answer.rcode() != dns.rcode.NOERROR:
-        return answer  # with an error the question may be missing
-    raise _MalformedError("it answers another question")
-
-
-def _lacks_edns(answer: dns.message.Message) -> bool:
-    """RFC 6891 7: FORMERR without an OPT record is how a server says that it knows no EDNS."""
-    return answer.rcode() == dns.rcode.FORMERR and answer.edns < 0
-
-
-# --- the answer -----------------------------------------------------------------------------------------------------
-
-_BY_RCODE: Final = {dns.rcode.SERVFAIL: LookupStatus.SERVFAIL, dns.rcode.REFUSED: LookupStatus.REFUSED}
-
-
-def _read(answer: dns.message.Message, question: _Question, server: Server) -> Lookup:
-    """Say what an answer means: records, the denial of them, or an error."""
-    rcode = answer.rcode()
-    found = Lookup(
-        name="",
-        rrtype="",
-        status=_BY_RCODE.get(rcode, LookupStatus.OTHER_RCODE),
-        authenticated=bool(answer.flags & dns.flags.AD),
-        extended_error=_extended_errors(answer),
-        resolver=str(server),
-    )
-    if rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-        code = None if rcode in _BY_RCODE else dns.rcode.to_text(rcode)
-        return msgspec.structs.replace(found, detail=code)
-    sets = {(each.name, each.rdtype): each for each in answer.answer if each.rdclass == dns.rdataclass.IN}
-    name = question.name
-    aliases: list[dns.name.Name] = []
-    ttls: list[int] = []
-    while (name, question.rrtype) not in sets:
-        alias = sets.get((name, dns.rdatatype.CNAME))
-        if alias is None:
-            break
-        if len(aliases) == MAX_ALIASES or name in aliases:
-            raise _MalformedError(f"the aliases form a loop, or there are more than {MAX_ALIASES}")
-        aliases.append(name)
-        ttls.append(alias.ttl)
-        name = alias[0].target
-    wanted = sets.get((name, question.rrtype))
-    if wanted is not None:
-        if rcode == dns.rcode.NXDOMAIN:
-            raise _MalformedError("it says that the name does not exist, and gives records")
-        status, records = LookupStatus.ANSWERED, tuple(map(_present, wanted))
-        ttls.append(wanted.ttl)
-    else:
-        soa = next((each for each in answer.authority if each.rdtype == dns.rdatatype.SOA), None)
-        if soa is None and rcode == dns.rcode.NOERROR and _is_referral(answer):
-            # RFC 2308 2.2: this does not say that there is nothing, but to ask somebody else.
-            detail = "does not look names up: it only refers to other servers"
-            return msgspec.structs.replace(found, status=LookupStatus.REFUSED, detail=detail)
-        status, records = LookupStatus.NO_DATA if rcode == dns.rcode.NOERROR else LookupStatus.NXDOMAIN, ()
-        if soa is not None:
-            ttls.append(min(soa.ttl, soa[0].minimum))  # RFC 2308 5
-        elif aliases:
-            ttls.clear()
-    return msgspec.structs.replace(
-        found,
-        status=status,
-        records=records,
-        canonical_name=_plain(name) if aliases else None,
-        aliases=tuple(map(_plain, aliases)),
-        ttl_s=min(ttls) if ttls else None,
-    )
-
-
-def _is_referral(answer: dns.message.Message) -> bool:
-    """Neither records nor denial, from a server that does no recursion and has no authority here."""
-    is_final = answer.flags & dns.flags.AA and not answer.answer
-    return not answer.flags & dns.flags.RA and not is_final
-
-
-def _present(record: dns.rdata.Rdata) -> str:
-    """A record in the form of the evidence: names lower case and without a trailing dot, addresses canonical."""
-    data: Any = record
-    match record.rdtype:
-        case dns.rdatatype.A | dns.rdatatype.AAAA:
-            return str(ip_address(data.address))
-        case dns.rdatatype.MX:
-            return f"{data.preference} {_plain(data.exchange)}"
-        case dns.rdatatype.CNAME | dns.rdatatype.NS | dns.rdatatype.PTR:
-            return _plain(data.target)
-        case dns.rdatatype.SRV:
-            return f"{data.priority} {data.weight} {data.port} {_plain(data.target)}"
-        case dns.rdatatype.SOA:
-            numbers = f"{data.serial} {data.refresh} {data.retry} {data.expire} {data.minimum}"
-            return f"{_plain(data.mname)} {_plain(data.rname)} {numbers}"
-        case _:
-            return record.to_text()
-
-
-def _plain(name: dns.name.Name) -> str:
-    """The name in lower case without its trailing dot; the root stays ``.``."""
-    return name.to_text(omit_final_dot=True).lower()
-
-
-_CAPITALS: Final = frozenset({"DNSKEY", "DS", "DNSSEC", "NSEC", "NXDOMAIN"})
-
-
-def _extended_errors(answer: dns.message.Message) -> str | None:
-    """The extended errors (RFC 8914) with their registered names, and what the resolver adds in brackets."""
-    errors = []
-    for option in answer.options:
-        if isinstance(option, dns.edns.EDEOption):
-            registered = dns.edns.EDECode.to_text(option.code)
-            words = [word if word in _CAPITALS else word.capitalize() for word in registered.split("_")]
-            name = "" if registered.isdigit() else " " + " ".join(words)
-            text = f" ({option.text.replace(';', ',')})" if option.text else ""
-            errors.append(f"{int(option.code)}{name}{text}")
-    return "; ".join(errors) or None
