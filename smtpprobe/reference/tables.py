@@ -8,11 +8,11 @@ means is told in ``data/README.md``.
 
 from __future__ import annotations
 
+import os
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
-_DATA = Path(__file__).parent / "data"
+_DATA = os.path.join(os.path.dirname(__file__), "data")
 
 
 class CodeRow(NamedTuple):
@@ -163,7 +163,8 @@ class WordingRow(NamedTuple):
 
 def _lines(name: str) -> list[str]:
     """The rows of a table, unsplit, without the header."""
-    return (_DATA / f"{name}.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    with open(os.path.join(_DATA, f"{name}.tsv"), encoding="utf-8") as file:
+        return file.read().splitlines()[1:]
 
 
 def _list(cell: str, separator: str = ",") -> tuple[str, ...]:
