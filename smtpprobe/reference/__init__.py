@@ -25,7 +25,7 @@ from smtpprobe.reference.tables import wordings as wordings
 
 if TYPE_CHECKING:
     from smtpprobe.evidence import Phase, Reply
-    from smtpprobe.reference.model import Explanation
+    from smtpprobe.reference.model import Explanation, Software
 
 
 def explain(reply: Reply, phase: Phase | None, *, provider_hint: str | None = None) -> Explanation:
@@ -66,4 +66,34 @@ def explain(reply: Reply, phase: Phase | None, *, provider_hint: str | None = No
         references=found.references,
         links=found.links,
         contradictions=found.contradictions,
+    )
+
+
+def identify(greeting_reply: Reply, ehlo_reply: Reply | None = None, *, host: str | None = None) -> Software | None:
+    """Tell the software of a server by its greeting, else by its EHLO reply, else by the name of its host.
+
+    Args:
+        greeting_reply: the greeting, whatever its code.
+        host: the name of the MX host, which tells the provider where the server hides its software.
+
+    Returns:
+        None where nothing gives it away.
+    """
+    from smtpprobe.reference import fingerprints
+    from smtpprobe.reference.model import Confidence, Software
+
+    found = fingerprints.of_greeting(greeting_reply.lines)
+    if found is None and ehlo_reply is not None:
+        found = fingerprints.of_ehlo(ehlo_reply.lines)
+    if found is None and host is not None:
+        found = fingerprints.of_host(host)
+    if found is None:
+        return None
+    return Software(
+        product=found.row.product,
+        version=found.version,
+        vendor=found.row.vendor,
+        provider=found.row.provider,
+        confidence=Confidence(found.row.confidence),
+        rule=f"banner:{found.row.id}",
     )

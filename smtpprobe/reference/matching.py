@@ -257,12 +257,19 @@ def _text(lines: Sequence[str]) -> str:
 
 
 def _known_provider(text: str, hint: str | None) -> str | None:
-    """The provider that a host name or a mark proves, before any pattern is looked at."""
-    if not text and not hint:
-        return None
+    """The provider that a host name, a greeting or a mark proves, before any pattern is looked at."""
     from smtpprobe.reference.patterns import provider_of_host, provider_of_text
 
-    return (provider_of_host(hint) if hint else None) or provider_of_text(text, of_mailbox=False)
+    if hint:
+        if found := provider_of_host(hint):
+            return found
+        if " " in hint:
+            from smtpprobe.reference.fingerprints import of_greeting
+
+            fingerprint = of_greeting([hint])
+            if fingerprint is not None and fingerprint.row.provider is not None:
+                return fingerprint.row.provider
+    return provider_of_text(text, of_mailbox=False) if text else None
 
 
 def _provider(pattern: PatternRow | None, text: str, known: str | None, category: str) -> str | None:

@@ -42,7 +42,7 @@ class Explanation(Fact, frozen=True, kw_only=True):
     enhanced: str | None = None
     phase: Phase | None = None
     rule: str
-    """Which row decided, as ``pattern:ID``, ``enhanced:4.7.1``, ``code:421.greeting`` or ``class:4``."""
+    """Which row decided: ``pattern:ID``, ``wording:ID``, ``enhanced:4.7.1``, ``code:421.greeting`` or ``class:4``."""
     diagnosis: str | None = None
     """A diagnosis id, as ``greylisted``; None for success and where nothing but the class is known."""
     category: str = "unknown"
@@ -66,3 +66,19 @@ class Explanation(Fact, frozen=True, kw_only=True):
     """Pages of the provider or of the source."""
     contradictions: tuple[str, ...] = ()
     """Ids of what does not fit together, as ``class-mismatch``: entries of the ``contradictions`` texts."""
+
+
+class Software(Fact, frozen=True, kw_only=True):
+    """What answers on the other side, as far as it tells."""
+
+    product: str
+    """``Postfix``, ``Microsoft Exchange Online`` ..."""
+    version: str | None = None
+    """As the server writes it; None where it does not."""
+    vendor: str | None = None
+    """Who makes or runs it."""
+    provider: str | None = None
+    """The name under which its wordings stand in the patterns; None where there are none."""
+    confidence: Confidence
+    rule: str
+    """Which row decided: ``banner:ID``."""
