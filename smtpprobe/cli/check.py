@@ -50,18 +50,22 @@ def command(
       smtpprobe check --resolve mx.example.org=192.0.2.1 mx.example.org
       smtpprobe check --format json --fail-on warning - < domains.txt
     """
-    from contextlib import ExitStack
-
-    from smtpprobe.cli.background import Probes, stopping
-    from smtpprobe.cli.files import replacing
     from smtpprobe.cli.options import options, style
-    from smtpprobe.cli.progress import ProgressLine
-    from smtpprobe.cli.reporting import report_at_once, report_on
 
     shown = style(lang=lang, fail_on=fail_on, verbose=verbose, quiet=quiet)
     chosen = options(**probe)
     parsed = list(_parsed(targets))
+
+    # What was typed is in order; now for what takes time to import.
+    from contextlib import ExitStack
+
+    from smtpprobe.cli.background import Probes, stopping
+    from smtpprobe.cli.files import replacing
+    from smtpprobe.cli.progress import ProgressLine
+    from smtpprobe.cli.reporting import make_ready, report_at_once, report_on
+
     line = ProgressLine(parsed, shown.language)
+    make_ready(format)
     with ExitStack() as stack:
         kept = stack.enter_context(replacing(save)) if save is not None else None
         probes = stack.enter_context(Probes(parsed, chosen, on_progress=line.take, on_due=line.wait_for))

@@ -21,6 +21,20 @@ EXIT_STATUS: Final = {
 }
 
 
+def make_ready(format: str) -> None:
+    """Load the code book and the format.
+
+    Before the network is spoken to, since loading beside it delays what is measured: a connect of 5 ms was seen to take
+    25 ms.
+    """
+    from smtpprobe.evidence import Phase
+    from smtpprobe.reference import explain
+    from smtpprobe.replies import parse_reply
+
+    renderer(format)
+    explain(parse_reply(b"421 4.3.2 Not now\r\n"), Phase.GREETING)
+
+
 def report_on(
     evidence: Iterable[Evidence], format: str, style: Style, before: Callable[[], object] = lambda: None
 ) -> int:
