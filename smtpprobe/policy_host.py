@@ -9,7 +9,9 @@ without a policy never pays for the import.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final
 
 import httpx
@@ -25,7 +27,7 @@ from smtpprobe.evidence import (
     PolicyFetch,
 )
 from smtpprobe.published import POLICY_PATH
-from smtpprobe.tls import client_context, explain_error, read_session
+from smtpprobe.tls import explain_error, make_client_context, read_session
 
 _AGENT: Final = {"User-Agent": "smtpprobe", "Accept": "text/plain", "Accept-Encoding": "identity"}
 
@@ -96,7 +98,7 @@ async def _try(
     result = msgspec.structs.replace(base, address=address)
     try:
         async with (
-            httpx.AsyncClient(verify=client_context(), trust_env=False, timeout=timeout_s) as client,
+            httpx.AsyncClient(verify=_context(), trust_env=False, timeout=timeout_s) as client,
             client.stream(
                 "GET", f"https://{literal}:{port}{POLICY_PATH}", headers=headers, extensions={"sni_hostname": host}
             ) as response,
@@ -118,6 +120,12 @@ async def _try(
         return msgspec.structs.replace(result, failure=_failure(error)), ()
 
 
+@cache
+def _context() -> ssl.SSLContext:
+    """The context for policy hosts. The client sets ALPN on it, for which some mail servers refuse the handshake."""
+    return make_client_context()
+
+
 async def _read(response: httpx.Response) -> tuple[bytes, bool]:
     """Read the body up to the limit; tell whether there was more."""
     body = bytearray()
@@ -136,8 +144,6 @@ def _chain(response: httpx.Response) -> tuple[bytes, ...]:
 
 def _failure(error: httpx.HTTPError) -> Failure:
     """Put the client's error into ours, by what caused it."""
-    import ssl
-
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):

@@ -67,7 +67,17 @@ _OWN_POLICY: Final = frozenset(
 def client_context(
     minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1, maximum: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
 ) -> ssl.SSLContext:
-    """The context for talking to servers of any quality; made once for each range of versions, and shared."""
+    """The context for talking to servers of any quality; made once for each range of versions, and shared.
+
+    Nobody may change it: give one of your own, from `make_client_context`, to a library that might.
+    """
+    return make_client_context(minimum, maximum)
+
+
+def make_client_context(
+    minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1, maximum: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
+) -> ssl.SSLContext:
+    """Make a context like `client_context` that is not shared."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
