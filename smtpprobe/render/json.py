@@ -18,7 +18,7 @@ import msgspec
 from smtpprobe.evidence import Evidence, Fact, encode
 from smtpprobe.render.style import Style
 from smtpprobe.render.words import finding_words
-from smtpprobe.report import REPORT_SCHEMA, Annotation, Finding, Report, Severity
+from smtpprobe.report import REPORT_SCHEMA, Annotation, Delivery, Finding, Report, Severity
 
 REPORTS_SCHEMA: Final = "smtpprobe/reports/1"
 """Name and version of the form; the number changes when a reader must change."""
@@ -47,6 +47,8 @@ class WordedReport(Fact, frozen=True, kw_only=True):
     findings: tuple[WordedFinding, ...]
     annotations: tuple[Annotation, ...]
     """What each reply in the evidence means."""
+    deliveries: tuple[Delivery, ...]
+    """How each kind of sender would fare; empty where the target is no mail domain."""
     evidence: Evidence
 
 
@@ -76,6 +78,7 @@ def worded(report: Report, language: str) -> WordedReport:
         status=report.status,
         findings=tuple(_worded_finding(finding, language) for finding in report.findings),
         annotations=report.annotations,
+        deliveries=report.deliveries,
         evidence=report.evidence,
     )
 

@@ -74,7 +74,26 @@ def _head(seen: View, style: Style) -> Iterator[str]:
     """The answer and what it rests on."""
     yield from _answer(seen, style)
     yield from summary_lines(seen.hosts, style)
+    yield from _deliveries(seen, style)
     yield from _findings(seen, style)
+
+
+def _deliveries(seen: View, style: Style) -> Iterator[str]:
+    """How each kind of sender would fare, a line each."""
+    if not seen.deliveries:
+        return
+    terminal = style.terminal
+    yield ""
+    yield terminal.paint(label(style.language, "delivery", "heading"), "bold")
+    cells = max(cell_width(each.sender) for each in seen.deliveries)
+    for each in seen.deliveries:
+        first = f"  {terminal.sign(each.severity)} {pad(each.sender, cells)}  "
+        rest = " " * (6 if terminal.width < NARROW else cell_width(first))
+        where = label(style.language, "delivery", "at", host=each.host) if each.host else ""
+        over = label(style.language, "delivery", "passed-over", hosts=each.passed_over) if each.passed_over else ""
+        fate = " ".join(filter(None, (each.fate, where, over)))
+        lines = wrap(f"{fate}: {each.reason}", terminal.prose, first=first, rest=rest)
+        yield from painted(terminal, lines, first, each.severity, None)
 
 
 def _findings(seen: View, style: Style) -> Iterator[str]:

@@ -17,7 +17,7 @@ from smtpprobe.evidence import Evidence, Failure, FailureKind
 from smtpprobe.render.escaping import escape, show_lines
 from smtpprobe.render.summary import HostView, hosts
 from smtpprobe.render.words import ExplanationWords, explanation_words, finding_words, label
-from smtpprobe.report import GRAVITY, Finding, Report, Severity, Where
+from smtpprobe.report import GRAVITY, Delivery, Fate, Finding, Report, Severity, Where
 
 _PROBLEMS: Final = (Severity.ERROR, Severity.WARNING, Severity.INCONCLUSIVE)
 
@@ -70,6 +70,19 @@ class FindingView(msgspec.Struct, frozen=True, kw_only=True):
         return self.instances[0].title
 
 
+class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
+    """How one kind of sender would fare."""
+
+    sender: str
+    fate: str
+    severity: Severity
+    host: str
+    """Where the mail would go; empty where it would go nowhere."""
+    passed_over: tuple[str, ...]
+    """The hosts that were tried before without success."""
+    reason: str
+
+
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """One report in words."""
 
@@ -86,6 +99,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     counts: tuple[tuple[Severity, str], ...]
     """In words, gravest first, without those of which there are none."""
     hosts: tuple[HostView, ...]
+    deliveries: tuple[DeliveryView, ...]
     problems: tuple[FindingView, ...]
     """Errors, warnings and what is not known."""
     notes: tuple[FindingView, ...]
@@ -112,6 +126,7 @@ def view(report: Report, language: str) -> View:
         next_step=_next_step(problems),
         counts=_counts(report.findings, language),
         hosts=tuple(hosts(report, language)),
+        deliveries=tuple(_delivery(each, language) for each in report.deliveries),
         problems=problems,
         notes=tuple(each for each in findings if each.severity is Severity.INFO),
         passed=tuple(each for each in findings if each.severity is Severity.OK),
@@ -171,6 +186,32 @@ def _interrupted(evidence: Evidence, language: str) -> str:
 
 def _is_stopped(failure: Failure | None) -> bool:
     return failure is not None and failure.kind is FailureKind.INTERRUPTED
+
+
+# --- the delivery ---------------------------------------------------------------------------------------------------
+
+_FATES: Final = {
+    Fate.AUTHENTICATED: Severity.OK,
+    Fate.ENCRYPTED: Severity.OK,
+    Fate.CLEAR: Severity.WARNING,
+    Fate.DEFERS: Severity.ERROR,
+    Fate.BOUNCES: Severity.ERROR,
+    Fate.UNKNOWN: Severity.INCONCLUSIVE,
+}
+
+
+def _delivery(delivery: Delivery, language: str) -> DeliveryView:
+    """Put the fate of one kind of sender into words. That a domain takes no mail is no fault where it says so."""
+    is_meant = delivery.reason == "null-mx"
+    passed_over = [each.host for each in delivery.attempts if each.host != delivery.host]
+    return DeliveryView(
+        sender=label(language, "sender", delivery.sender),
+        fate=label(language, "fate", delivery.fate),
+        severity=Severity.INFO if is_meant else _FATES[delivery.fate],
+        host=escape(delivery.host or ""),
+        passed_over=tuple(map(escape, dict.fromkeys(passed_over))) if delivery.host is not None else (),
+        reason=label(language, "delivery-reason", delivery.reason),
+    )
 
 
 # --- the findings ---------------------------------------------------------------------------------------------------
