@@ -98,12 +98,30 @@ def parse_reply(raw: bytes) -> Reply:
     Args:
         raw: the reply with its line ends. Beyond `MAX_REPLY_BYTES` it is cut, and `Irregularity.TOO_LONG` says so.
     """
-    if len(raw) <= MAX_REPLY_BYTES:
-        regular = _REGULAR.fullmatch(raw)
-        if regular is not None:
-            return _parse_regular(raw, int(regular[1]))
-        return _parse_irregular(raw, is_cut=False)
-    return _parse_irregular(raw[:MAX_REPLY_BYTES], is_cut=True)
+    if len(raw) > MAX_REPLY_BYTES:
+        return _parse_irregular(raw[:MAX_REPLY_BYTES], is_cut=True)
+    return parse_regular(raw) or _parse_irregular(raw, is_cut=False)
+
+
+def parse_regular(raw: bytes) -> Reply | None:
+    """Read bytes that are one reply by the grammar, no more and no less, as most segments of most servers are.
+
+    Spares looking for the end first. None for everything else, also beyond `MAX_REPLY_BYTES`.
+    """
+    regular = _REGULAR.fullmatch(raw)
+    if regular is None or len(raw) > MAX_REPLY_BYTES:
+        return None
+    lines = raw.decode("ascii").split("\r\n")
+    lines.pop()
+    texts = tuple([line[4:] for line in lines])
+    is_long = len(raw) > MAX_LINE_BYTES and max(map(len, lines)) + 2 > MAX_LINE_BYTES
+    return Reply(
+        raw=raw,
+        code=int(regular[1]),
+        enhanced=_enhanced(texts),
+        lines=texts,
+        irregularities=(Irregularity.LONG_LINE,) if is_long else (),
+    )
 
 
 def capabilities(reply: Reply) -> tuple[Capability, ...]:
@@ -152,21 +170,6 @@ def _has_code(buffer: bytes | bytearray, line: int, end: int) -> bool:
         return False
     digits = buffer[line : min(line + 4, end)]
     return digits[:3].isdigit() and not digits[3:].isdigit()
-
-
-def _parse_regular(raw: bytes, code: int) -> Reply:
-    """Read what the grammar allows: ASCII, CR LF, one code."""
-    lines = raw.decode("ascii").split("\r\n")
-    lines.pop()
-    texts = tuple([line[4:] for line in lines])
-    is_long = len(raw) > MAX_LINE_BYTES and max(map(len, lines)) + 2 > MAX_LINE_BYTES
-    return Reply(
-        raw=raw,
-        code=code,
-        enhanced=_enhanced(texts),
-        lines=texts,
-        irregularities=(Irregularity.LONG_LINE,) if is_long else (),
-    )
 
 
 def _parse_irregular(raw: bytes, *, is_cut: bool) -> Reply:

@@ -43,7 +43,7 @@ from smtpprobe.evidence import (
     TlsSession,
     Unsolicited,
 )
-from smtpprobe.replies import parse_reply, reply_end
+from smtpprobe.replies import parse_regular, parse_reply, reply_end
 
 TLS_RECORD_BYTES: Final = 16 * 1024
 """The most plain text that one TLS record holds (RFC 8446 5.1)."""
@@ -358,6 +358,10 @@ class Wire(SMTPProtocol):
         buffer = self._buffer
         if not buffer:
             self._first_byte_s = self._clock()
+            reply = parse_regular(data)
+            if reply is not None:
+                self._accept(reply)
+                return
         buffer += data
         if b"\n" in data:
             end = reply_end(buffer, 0, self._resume)
@@ -379,10 +383,13 @@ class Wire(SMTPProtocol):
             partial = (raw + rest)[:MAX_REPLY_BYTES]
             self._settle(Failure(phase=self.phase, kind=FailureKind.GARBAGE, partial=partial))
             return
-        self._is_tls_next = self.phase is Phase.STARTTLS and reply.code == 220 and self._layer is None
-        self._settle(reply)
+        self._accept(reply)
         if rest:
             self._keep_unasked(rest)
+
+    def _accept(self, reply: Reply) -> None:
+        self._is_tls_next = self.phase is Phase.STARTTLS and reply.code == 220 and self._layer is None
+        self._settle(reply)
 
     def _keep_unasked(self, data: bytes) -> None:
         self._unasked_bytes += len(data)

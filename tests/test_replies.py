@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smtpprobe.evidence import MAX_REPLY_BYTES, Irregularity, Reply
-from smtpprobe.replies import Capability, capabilities, greeting_domain, parse_reply, reply_end
+from smtpprobe.replies import Capability, capabilities, greeting_domain, parse_regular, parse_reply, reply_end
 
 # --- where it ends --------------------------------------------------------------------------------------------------
 
@@ -109,14 +109,28 @@ def test_parsing_never_raises_and_loses_no_byte(raw: bytes) -> None:
 
 @given(raw=streams)
 def test_a_reply_that_has_no_irregularity_follows_the_grammar(raw: bytes) -> None:
-    reply = parse_reply(raw)
-    if reply.irregularities or not raw:
-        return
     end = reply_end(raw)
-    assert end == len(raw)
+    reply = parse_reply(raw if end is None else raw[:end])
+    if reply.irregularities:
+        return
+    assert reply.raw == raw[:end]
     assert reply.code is not None
     rebuilt = [f"{reply.code}-{text}\r\n" for text in reply.lines[:-1]] + [f"{reply.code} {reply.lines[-1]}\r\n"]
-    assert "".join(rebuilt).encode() == raw
+    assert "".join(rebuilt).encode() == reply.raw
+
+
+@given(raw=streams)
+def test_reading_at_once_finds_what_framing_and_reading_finds(raw: bytes) -> None:
+    reply = parse_regular(raw)
+    if reply is not None:
+        assert reply_end(raw) == len(raw)
+        assert reply == parse_reply(raw)
+
+
+def test_two_replies_are_not_read_as_one() -> None:
+    assert parse_regular(b"250 one\r\n250 two\r\n") is None
+    assert parse_regular(b"250-one\r\n250 two\r\n") is not None
+    assert parse_regular(b"250-one\r\n550 two\r\n") is None
 
 
 def test_a_reply_of_several_lines_is_read() -> None:
