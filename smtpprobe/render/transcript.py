@@ -145,7 +145,7 @@ def _conversation(
     )
     steps = list(_steps(told, conversation, explanations, language))
     for unasked in conversation.unsolicited:
-        later = (index for index, step in enumerate(steps) if step.at_s > unasked.at_s)
+        later = (index for index, step in enumerate(steps) if _is_after(step, unasked.at_s))
         steps.insert(next(later, len(steps)), _unsolicited(unasked, language))
     start = conversation.started_s
     steps = [msgspec.structs.replace(step, at_s=max(0.0, step.at_s - start)) for step in steps]
@@ -155,6 +155,11 @@ def _conversation(
         is_connected=conversation.connected_s is not None,
         notes=tuple(_notes(conversation, language)),
     )
+
+
+def _is_after(step: Step, at_s: float) -> bool:
+    """Tell whether a step came later; of two at the same time, what we said did."""
+    return step.at_s > at_s or (step.at_s == at_s and step.kind is StepKind.SENT)
 
 
 def _steps(

@@ -10,7 +10,7 @@ import pytest
 
 from smtpprobe.render.layout import Terminal, cell_width
 from smtpprobe.render.style import Style
-from smtpprobe.render.text import render
+from smtpprobe.render.text import render, render_at_once
 from smtpprobe.report import Finding, Report, Severity, Where
 from tests.render import reports
 
@@ -191,6 +191,25 @@ def test_each_report_is_given_before_the_next_is_asked_for() -> None:
     pieces = render(ready(), Style())
     assert "example.org" in next(pieces)
     assert asked == ["healthy"]
+
+
+def test_what_comes_before_goodbye_is_not_said_again_after_it() -> None:
+    whole = reports.mixed()
+    late = Finding(id="my-own-check", severity=Severity.ERROR, where=Where(host="mx1.example.org"))
+    final = msgspec.structs.replace(whole, findings=(*whole.findings, late))
+    head, rest, closing = render_at_once(iter([(whole, False), (final, True)]), Style())
+    assert head in "".join(render(iter([whole]), Style()))
+    assert "my-own-check" not in head
+    assert "✖ error: my-own-check" in rest
+    assert rest.splitlines()[1].startswith("✖ ERROR  example.org – "), "the answer is another one now"
+    assert "certificate-expired" not in rest
+    assert closing.startswith("exit status 1: ")
+
+
+def test_where_goodbye_adds_nothing_only_the_end_is_given() -> None:
+    whole = reports.healthy()
+    pieces = render_at_once(iter([(whole, False), (whole, True)]), Style())
+    assert "".join(pieces) == "".join(render(iter([whole]), Style()))
 
 
 @pytest.mark.parametrize(

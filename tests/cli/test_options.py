@@ -1,0 +1,101 @@
+"""The values of options, and what happens around them."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from smtpprobe.cli.files import replacing
+from smtpprobe.cli.options import language, parse_duration
+from smtpprobe.errors import OptionError, UnknownLanguageError
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("10", 10.0),
+        ("10s", 10.0),
+        ("1.5s", 1.5),
+        (".5", 0.5),
+        ("500ms", 0.5),
+        ("2m", 120.0),
+        ("2 MIN", 120.0),
+        ("1h", 3600),
+    ],
+)
+def test_a_duration_is_read_with_a_unit_or_without(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "ten", "-1", "0", "0ms", "25h", "1e3", "1d", "1s2", "٣", "inf", "nan"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(OptionError):
+        parse_duration(text)
+
+
+def test_the_language_is_chosen_by_option_then_by_environment(capsys: pytest.CaptureFixture[str]) -> None:
+    assert language("en", {"SMTPPROBE_LANG": "tlh"}) == "en"
+    assert language(None, {"LANG": "tlh_TLH.UTF-8"}) == "en"
+    assert capsys.readouterr().err == "", "a locale that is not shipped is nothing to talk about"
+    assert language(None, {"SMTPPROBE_LANG": "tlh"}) == "en"
+    assert "'tlh'" in capsys.readouterr().err
+    with pytest.raises(UnknownLanguageError):
+        language("tlh", {})
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_takes_its_place_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.json"
+    path.write_text("before")
+    with replacing(str(path)) as stream:
+        stream.write(b"after")
+        assert path.read_text() == "before"
+    assert path.read_text() == "after"
+    assert os.listdir(tmp_path) == ["evidence.json"]
+
+
+def test_a_file_that_could_not_be_finished_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.json"
+    path.write_text("before")
+
+    def write_half() -> None:
+        with replacing(str(path)) as stream:
+            stream.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert path.read_text() == "before"
+    assert os.listdir(tmp_path) == ["evidence.json"]
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    target, link = tmp_path / "target.json", tmp_path / "link.json"
+    target.write_text("before")
+    link.symlink_to(target)
+    with replacing(str(link)) as stream:
+        stream.write(b"after")
+    assert link.is_symlink()
+    assert target.read_text() == "after"
+
+
+def test_what_is_no_regular_file_is_written_to_and_not_replaced() -> None:
+    with replacing(os.devnull) as stream:
+        stream.write(b"gone")
+    assert not Path(os.devnull).is_file()
+
+
+def test_progress_is_for_terminals_only() -> None:
+    from smtpprobe.cli.progress import ProgressLine
+    from smtpprobe.targets import parse_target
+
+    stream = io.StringIO()
+    line = ProgressLine([parse_target("example.org")], "en", stream)
+    line.wait_for(0)
+    line.erase()
+    assert stream.getvalue() == ""

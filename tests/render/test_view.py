@@ -1,0 +1,72 @@
+"""What is said, before it is laid out: which finding answers, what is next, and what may be pasted into a shell."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from smtpprobe.render.view import View, view
+from smtpprobe.report import Finding, Severity, Where
+from tests.render import reports
+
+
+def seen(*findings: Finding) -> View:
+    return view(msgspec.structs.replace(reports.healthy(), findings=findings), "en")
+
+
+def timeout(**where: object) -> Finding:
+    """A finding whose first step has a command with ``HOST`` in it."""
+    return Finding(
+        id="connection-timeout",
+        severity=Severity.ERROR,
+        where=Where(**where),  # type: ignore[arg-type]
+        params={"port": 25, "timeout": 10.0},
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "typed"),
+    [
+        ("mx1.example.org", "nc -vz mx1.example.org "),
+        ("192.0.2.1", "nc -vz 192.0.2.1 "),
+        ("$(reboot).example.org", "nc -vz HOST "),
+        ("-oProxyCommand=reboot", "nc -vz HOST "),
+        ("mx1;reboot", "nc -vz HOST "),
+        ("mx1 example", "nc -vz HOST "),
+        ("mx1.example.org\nreboot", "nc -vz HOST "),
+        ("2001:db8::1", "nc -vz HOST "),
+    ],
+)
+def test_only_what_can_be_nothing_but_a_host_name_is_put_into_a_command(host: str, typed: str) -> None:
+    assert typed in seen(timeout(host=host, address="192.0.2.1", port=25)).next_step
+
+
+def test_a_step_for_several_hosts_names_none() -> None:
+    findings = [timeout(host=f"mx{number}.example.org", address="192.0.2.1", port=25) for number in (1, 2)]
+    assert "nc -vz HOST " in seen(*findings).next_step
+
+
+def test_the_lead_names_the_place_and_counts_the_others() -> None:
+    findings = [timeout(host="mx1.example.org", address=f"192.0.2.{number}", port=25) for number in (1, 2, 3)]
+    shown = seen(Finding(id="mail-reachable", severity=Severity.OK), *findings)
+    assert shown.lead.endswith("(mx1.example.org 192.0.2.1:25, 2 more)")
+
+
+def test_without_a_headline_the_gravest_problem_is_told_and_not_repeated() -> None:
+    warning = Finding(id="one", severity=Severity.WARNING)
+    error = Finding(id="two", severity=Severity.ERROR)
+    shown = seen(warning, error)
+    assert (shown.headline, shown.lead) == ("two", "")
+    assert [each.id for each in shown.problems] == ["two", "one"]
+
+
+def test_nothing_found_is_never_told_as_well() -> None:
+    shown = seen()
+    assert shown.status is Severity.INCONCLUSIVE
+    assert shown.headline == "No mail server could be tried"
+
+
+def test_findings_with_the_same_advice_are_one_and_others_are_not() -> None:
+    same = [timeout(host="mx1.example.org", address="192.0.2.1", port=port) for port in (25, 587)]
+    shown = seen(*same, msgspec.structs.replace(same[0], severity=Severity.WARNING))
+    assert [len(each.instances[0].places[0].endpoints) for each in shown.problems] == [2, 1]
