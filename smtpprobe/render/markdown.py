@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from smtpprobe.render import Style
 from smtpprobe.render.transcript import ConversationView, Step, StepKind, transcript
@@ -22,8 +23,8 @@ SIGNS = {
     Severity.OK: "🟢",
 }
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+\-!|~@&:])")
-_PLAIN = re.compile(r"[A-Za-z0-9 ,;.'\"/=?%$^]*")
+_SPECIAL: Final = re.compile(r"([\\`*_\[\]<>#|~&@]|(?<=https):(?=//)|(?<=http):(?=//)|(?<=mailto):|(?<=www)\.)")
+"""What Markdown acts on wherever it stands: spans, links, tags, cells, mentions, and addresses that become links."""
 
 
 def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
@@ -48,6 +49,7 @@ def _report(report: Report, style: Style) -> Iterator[str]:
         yield ""
         yield f"_{_text(shown.interrupted)}_"
     yield from _matrix(shown)
+    yield from _deliveries(shown)
     yield from _section(shown.problems, "problems", style)
     yield from _section(shown.notes, "notes", style)
     if style.verbosity:
@@ -73,6 +75,18 @@ def _matrix(shown: View) -> Iterator[str]:
             cells = (_code(row.address), ports, f"{sign} {_text(row.state)}".strip(), _text(row.software))
             yield f"| {name} | {' | '.join(cells)} | {_text(row.tls)} | {time} |"
             name = ""
+
+
+def _deliveries(shown: View) -> Iterator[str]:
+    if not shown.deliveries:
+        return
+    yield ""
+    yield f"### {_text(label(shown.language, 'delivery', 'heading'))}"
+    yield ""
+    for each in shown.deliveries:
+        where = label(shown.language, "delivery", "at", host=each.host) if each.host else ""
+        words = " ".join(filter(None, (each.fate, where)))
+        yield f"- {SIGNS[each.severity]} **{_text(each.sender)}** {_text(words)} ({_text(each.reason)})"
 
 
 def _section(findings: tuple[FindingView, ...], name: str, style: Style) -> Iterator[str]:
@@ -126,16 +140,8 @@ def _step_lines(step: Step) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """Escape what Markdown would act on, as far as it stands in the text."""
-    if _PLAIN.fullmatch(text):
-        return text
-    return _SPECIAL.sub(lambda found: _entity(found[1]), text)
-
-
-def _entity(character: str) -> str:
-    return (
-        f"&#{ord(character)};" if character in "<>|&@:`" else f"\\{character}" if character in "\\*_[]#~" else character
-    )
+    """Spell what Markdown would act on as character references, as far as it stands in the text."""
+    return _SPECIAL.sub(lambda found: f"&#{ord(found[1])};", text)
 
 
 def _code(text: str) -> str:
