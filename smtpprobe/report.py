@@ -161,7 +161,8 @@ class Report(Fact, frozen=True, kw_only=True):
     @property
     def ok(self) -> bool:
         """Nothing is an error and nothing that matters is unknown."""
-        return self.status in (Severity.OK, Severity.INFO, Severity.WARNING)
+        bad = (Severity.ERROR, Severity.INCONCLUSIVE)
+        return self.status not in bad and not any(finding.severity in bad for finding in self.findings)
 
 
 class Outcome(StrEnum):

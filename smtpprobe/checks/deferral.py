@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from smtpprobe.checks.kinds import Kind, Topic, kind
+from smtpprobe.checks.kinds import Topic, kind
 from smtpprobe.checks.reading import (
     at,
     connected,
@@ -19,7 +19,6 @@ from smtpprobe.checks.reading import (
     refuses_client,
 )
 from smtpprobe.evidence import Evidence, Reply
-from smtpprobe.reference.model import Explanation
 from smtpprobe.report import Finding, Severity
 
 _UNKNOWN = (Severity.INCONCLUSIVE, Severity.INFO)
@@ -43,19 +42,14 @@ def deferral(evidence: Evidence) -> Iterator[Finding]:
         if exchange is None or not isinstance(exchange.outcome, Reply):
             continue
         reply = exchange.outcome
-        if is_temporary(reply):
-            found = _temporary(explained(reply, exchange.phase, provider_hint(conversation)))
-        elif refuses_client(conversation, exchange):
-            found = CLIENT_REFUSED
-        else:
+        refused = refuses_client(conversation, exchange)
+        if not (refused or is_temporary(reply)):
             continue
+        category = explained(reply, exchange.phase, provider_hint(conversation)).category
+        found = _BY_CATEGORY.get(category, CLIENT_REFUSED if refused else TEMPORARILY_REFUSED)
         yield found.found(
             at(evidence, conversation, exchange.phase),
             as_=graded_unknown(conversation.endpoint),
             because_of=reply,
             code=reply.code or 0,
         )
-
-
-def _temporary(explanation: Explanation) -> Kind:
-    return _BY_CATEGORY.get(explanation.category, TEMPORARILY_REFUSED)

@@ -5,7 +5,7 @@ Extensions are optional, so one that is missing is a note. A password that would
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from smtpprobe.checks.kinds import Topic, kind
 from smtpprobe.checks.reading import (
@@ -95,6 +95,6 @@ def _offers(evidence: Evidence, conversation: Conversation) -> Iterator[Finding]
         yield AUTH_NOT_OFFERED.found(where, as_=graded(endpoint, Severity.WARNING), because_of=after or before)
 
 
-def _mechanisms(offered: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+def _mechanisms(offered: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     """The mechanisms of AUTH (RFC 4954 3), also of the ``AUTH=`` that some servers add for old clients."""
     return tuple(dict.fromkeys(each.upper() for name in ("AUTH", "AUTH=") for each in offered.get(name, ())))

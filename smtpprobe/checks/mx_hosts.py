@@ -6,6 +6,7 @@ RFC 5321 5.1 and RFC 2181 10.3: an MX record names a host that has addresses of 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from smtpprobe.checks.kinds import Topic, kind
@@ -119,6 +120,7 @@ def _addresses(evidence: Evidence, host: MxHost, where: Where) -> Iterator[Findi
         )
 
 
+@lru_cache(maxsize=4096)
 def unrouted_network(address: str) -> str | None:
     """The network that is not routed in which an address lies; None for all other addresses."""
     ip = ip_address(address)

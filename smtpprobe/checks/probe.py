@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from smtpprobe.checks.kinds import Topic, kind
 from smtpprobe.checks.reading import at, at_domain, matters
-from smtpprobe.endpoints import left_out
+from smtpprobe.endpoints import MAX_ENDPOINTS, left_out
 from smtpprobe.evidence import Conversation, Evidence, Failure, FailureKind
 from smtpprobe.report import Finding, Severity
 
@@ -38,7 +38,7 @@ def probe(evidence: Evidence) -> Iterator[Finding]:
             count=len(late),
             total=total,
         )
-    if more := left_out(evidence.target, evidence.resolution, evidence.options):
+    if total >= MAX_ENDPOINTS and (more := left_out(evidence.target, evidence.resolution, evidence.options)):
         yield ENDPOINTS_LEFT_OUT.found(at_domain(evidence), count=more, total=total + more)
     for conversation in evidence.conversations:
         for failure in _failures(conversation):

@@ -62,6 +62,8 @@ IRREGULAR = {
 CUT = frozenset({Irregularity.NO_TERMINATOR, Irregularity.INCOMPLETE})
 """How a reply looks in the middle of which the peer stopped."""
 
+_ALL = frozenset(Irregularity)
+
 SLOW_REPLY_S = 5.0
 """Seconds from which a reply is worth a note."""
 
@@ -162,7 +164,7 @@ def _irregular(evidence: Evidence, conversation: Conversation) -> Iterator[Findi
 def _to_read(exchange: Exchange) -> tuple[Reply | None, frozenset[Irregularity]]:
     """The reply whose form is to be judged, and in which respects."""
     if isinstance(exchange.outcome, Reply):
-        return exchange.outcome, frozenset(Irregularity)
+        return exchange.outcome, _ALL
     if exchange.outcome.kind is FailureKind.GARBAGE:
         return None, frozenset()  # what is no reply at all has no form to keep
     return partial_reply(exchange.outcome), CUT if exchange.outcome.kind in BROKEN else frozenset()

@@ -7,10 +7,11 @@ once, so that every check judges alike. Pure, like all checks: nothing here know
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from functools import lru_cache
 from ipaddress import ip_address
+from types import MappingProxyType
 
 from smtpprobe.evidence import (
     Conversation,
@@ -53,13 +54,18 @@ BROKEN = frozenset(
 
 REFUSALS_OF_THE_CLIENT = frozenset(
     {
+        "complaints",
+        "connection-rate-limited",
         "dynamic-ip",
         "early-talker",
         "helo-invalid",
         "ip-blocked-local",
         "ip-blocklisted",
         "ip-reputation",
+        "provider-blocklisted",
+        "ptr-generic",
         "ptr-missing",
+        "rate-limited",
         "too-many-connections",
     }
 )
@@ -196,11 +202,14 @@ def took_ehlo(conversation: Conversation) -> Reply | None:
     return None
 
 
-def keywords(reply: Reply | None) -> dict[str, tuple[str, ...]]:
+def keywords(reply: Reply | None) -> Mapping[str, tuple[str, ...]]:
     """The extensions of an EHLO reply: keyword in capitals -> parameters; empty without a reply."""
-    if reply is None or not is_success(reply):
-        return {}
-    return {each.keyword.upper(): tuple(each.parameters) for each in capabilities(reply)}
+    return _keywords(reply) if reply is not None and is_success(reply) else MappingProxyType({})
+
+
+@lru_cache(maxsize=512)
+def _keywords(reply: Reply) -> Mapping[str, tuple[str, ...]]:
+    return MappingProxyType({each.keyword.upper(): each.parameters for each in capabilities(reply)})
 
 
 def service(conversation: Conversation) -> Service:
@@ -257,6 +266,7 @@ def wait_s(exchange: Exchange) -> float:
     return round(max(0.0, exchange.ended_s - exchange.started_s), 1)
 
 
+@lru_cache(maxsize=4096)
 def network(address: str) -> str:
     """The network that an address lies in: /24 for IPv4 and /48 for IPv6, the smallest that are routed apart."""
     ip = ip_address(address)

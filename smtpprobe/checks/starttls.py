@@ -7,7 +7,7 @@ is judged by `tls`, the certificate by `certificate`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from smtpprobe.checks.kinds import Topic, kind
 from smtpprobe.checks.reading import at, by_role, connected, graded, graded_unknown, is_success, is_temporary, keywords
@@ -57,7 +57,7 @@ def starttls(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _not_offered(
-    evidence: Evidence, conversation: Conversation, reply: Reply, offered: dict[str, tuple[str, ...]]
+    evidence: Evidence, conversation: Conversation, reply: Reply, offered: Mapping[str, tuple[str, ...]]
 ) -> Finding:
     where, endpoint = at(evidence, conversation, Phase.EHLO), conversation.endpoint
     worth = graded(endpoint, by_role(endpoint))
@@ -88,7 +88,7 @@ def _after_tls(
     conversation: Conversation,
     exchange: Exchange,
     reply: Reply,
-    offered_before: dict[str, tuple[str, ...]],
+    offered_before: Mapping[str, tuple[str, ...]],
 ) -> Iterator[Finding]:
     where, endpoint = at(evidence, conversation, exchange.phase), conversation.endpoint
     if not is_success(reply):

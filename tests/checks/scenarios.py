@@ -316,7 +316,11 @@ SCENARIOS: dict[str, Evidence] = {
         healthy(), talk(endpoint(MX2, A2), failed(Phase.GREETING, FailureKind.INTERRUPTED)), is_interrupted=True
     ),
     "deadline-reached": evidence(healthy(), dead(endpoint(MX2, A2), FailureKind.DEADLINE)),
-    "endpoints-left-out": with_hosts(host(MX1, A1), options=Options(ports=PORTS, explicit_ports=True)),
+    "endpoints-left-out": evidence(
+        endpoints=tuple(endpoint(address=A1, role=Role.SMTP, tls=TlsMode.STARTTLS, port=25) for _ in range(128)),
+        resolution=resolved(host(MX1, A1)),
+        options=Options(ports=PORTS, explicit_ports=True),
+    ),
     "internal-error": at_step(FailureKind.INTERNAL, detail="ValueError: of the test"),
     "check-failed": evidence(healthy()),
 }

@@ -69,6 +69,26 @@ def test_what_is_about_this_client_says_nothing_of_others(id: str) -> None:
     assert report.status is Severity.INCONCLUSIVE
 
 
+@pytest.mark.parametrize(
+    ("line", "id"),
+    [
+        ("450 4.7.1 Client host rejected: cannot find your hostname, [203.0.113.7]", "client-refused"),
+        ("421 4.7.0 [TSS04] Messages from 203.0.113.7 temporarily deferred due to user complaints", "client-refused"),
+        ("550 5.7.1 Too many connections from your host", "rate-limited"),
+        (
+            "554 Your access to this mail system has been rejected due to the sending MTA's poor reputation.",
+            "client-refused",
+        ),
+        ("554 5.7.1 Access denied", "greeting-refused"),
+        ("421 4.3.2 System shutting down", "temporarily-refused"),
+    ],
+)
+def test_whom_a_refusal_means_is_read_from_its_words(line: str, id: str) -> None:
+    report = findings(talk(endpoint(), said(GREET, line)))
+    among = {"client-refused", "rate-limited", "greylisted", "temporarily-refused", "greeting-refused"}
+    assert ids(report) & among == {id}
+
+
 def test_being_put_off_on_a_port_that_nothing_depends_on_is_a_note() -> None:
     report = findings(healthy(), talk(endpoint(port=587), said(GREET, "421 later")))
     assert found("temporarily-refused", report).severity is Severity.INFO

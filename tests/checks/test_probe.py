@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from smtpprobe.checks import judge
+from smtpprobe.endpoints import MAX_ENDPOINTS
 from smtpprobe.evidence import DEFAULT_PORTS, FailureKind, Options, Phase
 from smtpprobe.report import Severity
 from tests.checks.evidence_builder import (
@@ -48,12 +49,14 @@ def test_too_little_time_for_what_nothing_depends_on_is_a_note() -> None:
 
 
 def test_a_domain_with_too_many_addresses_is_told_so() -> None:
-    addresses = [f"192.0.2.{number}" for number in range(100)]
-    report = judge(evidence(healthy(), resolution=resolved(host("mx1.example.org", *addresses))))
-    left_out = 100 * len(DEFAULT_PORTS) - 128
-    assert found("endpoints-left-out", report).params == {"count": left_out, "total": left_out + 1}
-    few = judge(evidence(healthy(), resolution=resolved(host("mx1.example.org", *addresses[:3]))))
-    assert "endpoints-left-out" not in ids(few)
+    addresses = [f"192.0.2.{number}" for number in range(1, 101)]
+    every = [endpoint(address=address, port=each.port) for address in addresses for each in DEFAULT_PORTS]
+    resolution = resolved(host("mx1.example.org", *addresses))
+    report = judge(evidence(healthy(), resolution=resolution, endpoints=tuple(every[:MAX_ENDPOINTS])))
+    assert found("endpoints-left-out", report).params == {"count": len(every) - MAX_ENDPOINTS, "total": len(every)}
+    few = resolved(host("mx1.example.org", *addresses[:42]))
+    report = judge(evidence(healthy(), resolution=few, endpoints=tuple(every[: 42 * 3])))
+    assert "endpoints-left-out" not in ids(report)
 
 
 def test_a_defect_of_ours_is_told_where_it_happened() -> None:
