@@ -45,6 +45,9 @@ SHORT_CODES: Final = {b"500": b"5.5.1", b"501": b"5.5.4", b"502": b"5.5.1", b"50
 """Enhanced codes (RFC 3463) for replies to which aiosmtpd gives none."""
 _BARE_REPLY: Final = re.compile(rb"([245]\d\d) (?!\d\.\d{1,3}\.\d{1,3} )(.*)", re.DOTALL)
 
+Tls = ssl.SSLContext | Callable[[], ssl.SSLContext]
+"""To make a context takes longer than a session, so a world of many servers makes them late."""
+
 # Without any handler, Python prints warnings to stderr: what a client says is no business of the terminal's.
 logging.getLogger("mail.log").addHandler(logging.NullHandler())
 
@@ -55,7 +58,7 @@ class MailServer:
     Args:
         name: the host's name, in greeting and EHLO.
         domain: whose mail is accepted from anybody.
-        tls: the server's side of TLS; None: there is none.
+        tls: the server's side of TLS, or how to make it once it is needed; None: there is none.
         is_implicit: TLS begins with the connection (RFC 8314 3.3), instead of on STARTTLS.
         passwords: those who may log in, inside TLS; None: there is no AUTH.
         host: the loopback address to listen on.
@@ -68,7 +71,7 @@ class MailServer:
         name: str,
         *,
         domain: str | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: Tls | None = None,
         is_implicit: bool = False,
         passwords: Mapping[str, str] | None = None,
         host: str = "127.0.0.1",
@@ -146,10 +149,15 @@ class MailServer:
     def _session(self) -> _Session:
         visit = Visit(peer="")
         self.visits.append(visit)
-        return _Session(self, visit, self._mailbox, self._tls, self._is_implicit)
+        return _Session(self, visit, self._mailbox, self._context(), self._is_implicit)
 
     def _doorway(self) -> _Doorway:
-        return _Doorway(self, self._session, cast("ssl.SSLContext", self._tls))
+        return _Doorway(self, self._session, cast("ssl.SSLContext", self._context()))
+
+    def _context(self) -> ssl.SSLContext | None:
+        if callable(self._tls):
+            self._tls = self._tls()
+        return self._tls
 
 
 class _Mailbox:
@@ -336,7 +344,7 @@ class _Doorway(asyncio.Protocol):
             self._session.connection_made(secured)
 
 
-def relay(name: str, tls: ssl.SSLContext | None, *, domain: str | None = None, **where: Any) -> MailServer:
+def relay(name: str, tls: Tls | None, *, domain: str | None = None, **where: Any) -> MailServer:
     """A server that takes mail for a domain from anybody, as on port 25.
 
     Args:
@@ -345,11 +353,11 @@ def relay(name: str, tls: ssl.SSLContext | None, *, domain: str | None = None, *
     return MailServer(name, domain=domain, tls=tls, **where)
 
 
-def submission(name: str, tls: ssl.SSLContext, **where: Any) -> MailServer:
+def submission(name: str, tls: Tls, **where: Any) -> MailServer:
     """A server that takes mail from its own users, who log in after STARTTLS, as on port 587 (RFC 6409)."""
     return MailServer(name, tls=tls, passwords=PASSWORDS, **where)
 
 
-def submissions(name: str, tls: ssl.SSLContext, **where: Any) -> MailServer:
+def submissions(name: str, tls: Tls, **where: Any) -> MailServer:
     """The same over implicit TLS, as on port 465 (RFC 8314 3.3)."""
     return MailServer(name, tls=tls, is_implicit=True, passwords=PASSWORDS, **where)

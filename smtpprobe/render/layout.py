@@ -237,6 +237,8 @@ def table_widths(
     widths = [cell_width(column.head) for column in columns]
     for row in rows:
         widths = [max(width, cell_width(text)) for width, text in zip(widths, row, strict=True)]
+    # What shrinks is never wider than the table, however much a server says.
+    widths = [min(width, cells) if column.shrinks else width for column, width in zip(columns, widths, strict=True)]
     excess = sum(widths) + gap * (len(columns) - 1) - cells
     least = [
         max(8, cell_width(column.head)) if column.shrinks else width
