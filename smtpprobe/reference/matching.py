@@ -27,6 +27,10 @@ _VAGUE: Final = frozenset({"x.0.0", "x.1.0", "x.2.0", "x.3.0", "x.4.0", "x.5.0",
 """Enhanced codes that name hardly more than a subject: servers send them for want of a better one."""
 _OPENING: Final = frozenset({"connect", "greeting", "ehlo", "helo"})
 """Phases in which nothing but the client itself can be meant."""
+_ABOUT_SENDER: Final = frozenset({"x.1.7", "x.1.8", "x.7.27"})
+"""Enhanced codes by which an address or domain that does not exist is that of the sender."""
+_WITHOUT_SIDE: Final = frozenset({"domain-unknown", "mailbox-unknown", "null-mx"})
+"""Causes that words name for the recipient and for the sender alike."""
 _ABOUT_MAILBOX: Final = frozenset(
     {"mailbox_disabled", "mailbox_full", "mailbox_moved", "recipient_restricted", "user_unknown"}
 )
@@ -162,7 +166,7 @@ def _judge(
     by_words = _by_words(code, phase, text)
     if by_words is not None:
         if by_enhanced is not None:
-            return _weigh(by_words, by_enhanced)
+            return _weigh(by_words, by_enhanced, extra)
         return by_words
     if by_enhanced is None:
         return by_code
@@ -200,14 +204,16 @@ def _by_code(code: int | None, phase: str | None, digit: str) -> _Verdict:
     return _Verdict(f"code:{row.key}", row.diagnosis, "possible" if row.select else "generic")
 
 
-def _weigh(by_words: _Verdict, by_enhanced: _Verdict) -> _Verdict:
+def _weigh(by_words: _Verdict, by_enhanced: _Verdict, extra: EnhancedRow | None) -> _Verdict:
     """Choose between words and enhanced code: they strengthen each other, or the more specific one wins."""
     rows = diagnoses()
-    agree = rows[by_words.diagnosis or ""].category == rows[by_enhanced.diagnosis or ""].category
-    if agree:
-        return by_words._replace(confidence="certain" if by_enhanced.confidence == "likely" else "likely")
-    if by_enhanced.confidence == "likely" and by_words.confidence == "possible":
+    is_named = by_enhanced.confidence == "likely"
+    if rows[by_words.diagnosis or ""].category == rows[by_enhanced.diagnosis or ""].category:
+        return by_words._replace(confidence="certain") if is_named and by_words.confidence == "likely" else by_words
+    if is_named and by_words.confidence == "possible":
         return by_enhanced._replace(confidence="possible")
+    if extra is not None and extra.key in _ABOUT_SENDER and by_words.diagnosis in _WITHOUT_SIDE:
+        return by_enhanced
     return by_words
 
 

@@ -205,8 +205,9 @@ def _fold(text: str) -> str:
 
 def _mark(match: re.Match[str]) -> str:
     kind = match.lastgroup or ""
-    if kind == "pair":
-        return " "
+    if kind == "pair":  # "SPF=fail" speaks, "id=4711" does not
+        name, _, value = match[0].partition("=")
+        return f" {name} {value} " if value.isalpha() else " "
     if kind in ("url", "host"):
         if _URL_LIST_HOST.search(match[0]):
             return " markurllist "
