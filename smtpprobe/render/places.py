@@ -21,9 +21,9 @@ def address_uri(report: Report, where: Where) -> str:
     """Write the place as a URI: ``smtp://host:port`` (or ``submissions:``), else ``dns:name``."""
     from urllib.parse import quote
 
-    name = where.host or where.address
-    if name is None or where.port is None:
-        return f"dns:{quote(where.host or where.domain or report.evidence.target.text, safe='.-')}"
+    name = escape(where.host or where.address or where.domain or report.evidence.target.text)
+    if where.port is None:
+        return f"dns:{quote(name, safe='.-')}"
     scheme = where.role.value if where.role is not None else "smtp"
     host = f"[{name}]" if ":" in name else quote(name, safe=".-")
     return f"{scheme}://{host}:{where.port}"

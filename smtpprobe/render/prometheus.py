@@ -34,7 +34,8 @@ def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
     except ImportError as error:
         raise MissingExtraError("the Prometheus format", "ci") from error
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(tuple(reports)))
+    latest = {_target(report): report for report in reports}  # a series stands once: of a repeated target the last
+    registry.register(_Collector(tuple(latest.values())))
     yield generate_latest(registry).decode()
 
 

@@ -1,0 +1,290 @@
+"""Formats that programs read, each read back by a program that is not ours; and what a hostile server does to them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import msgspec
+import pytest
+from junitparser import Error, Failure, JUnitXml
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from smtpprobe.evidence import Evidence, Target
+from smtpprobe.render import FORMATS, renderer
+from smtpprobe.render.nagios import exit_status
+from smtpprobe.render.style import Style
+from smtpprobe.render.thresholds import parse_range, parse_thresholds
+from smtpprobe.report import Report, Severity
+from tests.render import reports
+
+HOSTILE_TEXT = (
+    "\x1b[2J\x1b]0;owned\x07 ]]> <script>alert(1)</script> & \" ' ::error::pwned %0A::warning::x `code`"
+    " [a](javascript:b) | =cmd() \u202egnp.exe \u2066 \x00 \U000e0041 {{7*7}} \\ "
+)
+LONG_TEXT = HOSTILE_TEXT + "A" * 65536
+
+
+def rendered(format: str, *given: Report, **style: object) -> str:
+    return "".join(renderer(format).render(given, Style(**style)))  # type: ignore[arg-type]
+
+
+def poisoned(report: Report) -> Report:
+    """A report of which every text that comes from outside is hostile."""
+
+    def poison(value: object) -> object:
+        if isinstance(value, Evidence):
+            target = Target(text=HOSTILE_TEXT, kind=value.target.kind, name=value.target.name)
+            conversations = tuple(_poison_replies(each) for each in value.conversations)
+            return msgspec.structs.replace(value, target=target, conversations=conversations)
+        return value
+
+    findings = tuple(
+        msgspec.structs.replace(
+            each,
+            params={name: HOSTILE_TEXT if isinstance(param, str) else param for name, param in each.params.items()},
+            where=msgspec.structs.replace(each.where, host=HOSTILE_TEXT if each.where.host else None),
+        )
+        for each in report.findings
+    )
+    evidence = poison(report.evidence)
+    assert isinstance(evidence, Evidence)
+    return msgspec.structs.replace(report, evidence=evidence, findings=findings)
+
+
+def _poison_replies(conversation):  # type: ignore[no-untyped-def]
+    from smtpprobe.evidence import Reply
+
+    exchanges = tuple(
+        msgspec.structs.replace(
+            each,
+            outcome=msgspec.structs.replace(each.outcome, raw=LONG_TEXT.encode() + b"\xff", lines=(LONG_TEXT,))
+            if isinstance(each.outcome, Reply)
+            else each.outcome,
+        )
+        for each in conversation.exchanges
+    )
+    return msgspec.structs.replace(conversation, exchanges=exchanges)
+
+
+# --- readers that are not ours ----------------------------------------------------------------------------------------
+
+
+def read_html(text: str) -> None:
+    class Reader(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__(convert_charrefs=True)
+            self.open: list[str] = []
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            assert tag not in ("script", "img", "iframe", "object", "form", "link")
+            assert not any(name.startswith("on") or name in ("src", "href") for name, _ in attrs)
+            if tag not in ("meta", "br", "hr"):
+                self.open.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            assert self.open.pop() == tag
+
+    reader = Reader()
+    reader.feed(text)
+    reader.close()
+    assert reader.open == []
+
+
+def read_nagios(text: str) -> None:
+    """The grammar of the Monitoring Plugins guidelines, 2.1 and 2.6."""
+    line = text.splitlines()[0]
+    assert re.match(r"SMTPPROBE (OK|WARNING|CRITICAL|UNKNOWN) - ", line)
+    said, _, data = line.partition(" | ")
+    assert "|" not in said
+    datum = re.compile(r"(?:'(?:[^'=]|'')+'|[^\s'=]+)=-?\d+(?:\.\d+)?(?:s|%|[KMGT]?B|c)?(?:;[^;\s]*){0,4}(?:\s+|$)")
+    position = 0
+    while position < len(data):
+        found = datum.match(data, position)
+        assert found, data[position : position + 80]
+        position = found.end()
+    assert all("|" not in each for each in text.splitlines()[1:])
+
+
+def read_github(text: str) -> None:
+    for line in text.splitlines():
+        assert re.match(r"::(error|warning|notice) title=[^:,\r\n]*::[^\r\n]*$|smtpprobe: ", line), line[:100]
+
+
+def read_csv(text: str) -> None:
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    assert len({len(row) for row in rows}) == 1
+    assert not any(cell[:1] in ("=", "+", "@", "\t") for row in rows[1:] for cell in row)
+
+
+def read_prometheus(text: str) -> None:
+    families = list(text_string_to_metric_families(text))
+    assert all(family.name.startswith("smtpprobe_") for family in families)
+    # Nothing but the marker of the end separates these gauges from OpenMetrics.
+    assert len(list(parse_openmetrics(text + "# EOF\n"))) == len(families)
+
+
+def read_junit(text: str) -> None:
+    suites = list(JUnitXml.fromstring(text.encode()))
+    assert suites
+
+
+def read_sarif(text: str) -> None:
+    from sarif_pydantic import Sarif
+
+    log = Sarif.model_validate_json(text)
+    assert log.version == "2.1.0"
+
+
+READERS: dict[str, Callable[[str], object]] = {
+    "text": str.splitlines,
+    "json": json.loads,
+    "ndjson": lambda text: [json.loads(line) for line in text.splitlines()],
+    "markdown": str.splitlines,
+    "html": read_html,
+    "csv": read_csv,
+    "junit": read_junit,
+    "sarif": read_sarif,
+    "github": read_github,
+    "gitlab": json.loads,
+    "nagios": read_nagios,
+    "prometheus": read_prometheus,
+}
+
+
+@pytest.mark.parametrize("format", sorted(FORMATS))
+@pytest.mark.parametrize("make", [reports.healthy, reports.mixed, reports.dead, reports.inconclusive, reports.host])
+def test_every_format_is_read_by_its_readers(format: str, make: Callable[[], Report]) -> None:
+    READERS[format](rendered(format, make(), reports.healthy()))
+
+
+@pytest.mark.parametrize("verbosity", [0, 2])
+@pytest.mark.parametrize("format", sorted(FORMATS))
+@pytest.mark.parametrize("make", [reports.hostile, lambda: poisoned(reports.mixed()), lambda: poisoned(reports.host())])
+def test_no_format_lets_a_hostile_server_write_what_it_wants(
+    format: str, make: Callable[[], Report], verbosity: int
+) -> None:
+    text = rendered(format, make(), verbosity=verbosity)
+    assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", text)
+    text.encode()
+    READERS[format](text)
+    for line in text.splitlines():
+        assert not line.startswith(("::error::", "::warning::x"))
+
+
+@pytest.mark.parametrize("format", sorted(FORMATS))
+def test_every_format_stands_no_report_at_all(format: str) -> None:
+    READERS[format](rendered(format)) if format not in ("junit", "nagios") else rendered(format)
+
+
+# --- what each says ---------------------------------------------------------------------------------------------------
+
+
+def test_junit_fails_at_the_threshold_and_tells_errors_apart() -> None:
+    def results(**style: object) -> list[type]:
+        suites = JUnitXml.fromstring(rendered("junit", reports.mixed(), **style).encode())
+        return [type(result) for suite in suites for case in suite for result in case.result]
+
+    assert results() == [Error]
+    with_warnings = results(fail_on=Severity.WARNING)
+    assert with_warnings.count(Failure) == 2
+    assert with_warnings.count(Error) == 1
+
+
+def test_sarif_names_each_rule_once_and_points_to_it() -> None:
+    run = json.loads(rendered("sarif", reports.mixed(), reports.healthy()))["runs"][0]
+    rules = [each["id"] for each in run["tool"]["driver"]["rules"]]
+    assert len(rules) == len(set(rules))
+    assert all(rules[each["ruleIndex"]] == each["ruleId"] for each in run["results"])
+    assert {each["kind"] for each in run["results"]} == {"pass", "fail", "open"}
+
+
+def test_gitlab_knows_a_finding_again() -> None:
+    first, second = (json.loads(rendered("gitlab", reports.mixed())) for _ in range(2))
+    fingerprints = [each["fingerprint"] for each in first]
+    assert fingerprints == [each["fingerprint"] for each in second]
+    assert len(set(fingerprints)) == len(fingerprints)
+
+
+def test_prometheus_counts_what_the_report_says() -> None:
+    families = {each.name: each for each in text_string_to_metric_families(rendered("prometheus", reports.mixed()))}
+    status = {each.labels["status"]: each.value for each in families["smtpprobe_status"].samples}
+    assert status == {"ok": 0, "info": 0, "warning": 1, "error": 0, "inconclusive": 0}
+    serving = [each.value for each in families["smtpprobe_endpoint_serving"].samples]
+    assert sum(serving) == 2
+    expiry = families["smtpprobe_certificate_not_after_timestamp_seconds"].samples
+    assert {each.labels["host"] for each in expiry} == {"mx1.example.org", "mx2.example.org"}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian's prometheus) is not installed")
+def test_promtool_finds_nothing_to_mend() -> None:
+    text = rendered("prometheus", reports.mixed(), reports.host())
+    ended = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("make", "warning", "critical", "status"),
+    [
+        (reports.healthy, (), (), 0),
+        (reports.mixed, (), (), 1),
+        (reports.dead, (), (), 2),
+        (reports.inconclusive, (), (), 3),
+        (reports.healthy, ("0.01",), (), 1),
+        (reports.healthy, ("0.01",), ("0.02",), 2),
+        (reports.healthy, ("5",), ("10",), 0),
+        (reports.healthy, ("days=90:",), (), 1),
+        (reports.healthy, ("days=21:",), ("days=7:",), 0),
+        (reports.healthy, (), ("days=100:",), 2),
+    ],
+)
+def test_nagios_states_follow_findings_and_thresholds(
+    make: Callable[[], Report], warning: tuple[str, ...], critical: tuple[str, ...], status: int
+) -> None:
+    style = Style(thresholds=parse_thresholds(warning, critical))
+    word = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[status]
+    assert exit_status([make()], style) == status
+    assert "".join(renderer("nagios").render([make()], style)).startswith(f"SMTPPROBE {word} - ")
+
+
+@pytest.mark.parametrize(
+    ("text", "alerting", "quiet"),
+    [
+        ("10", (-1, 10.5), (0, 10)),
+        ("10:", (9.9,), (10, 1e9)),
+        ("~:10", (11,), (-1e9, 10)),
+        ("10:20", (9, 21), (10, 20)),
+        ("@10:20", (10, 20), (9, 21)),
+    ],
+)
+def test_ranges_are_those_of_the_guidelines(text: str, alerting: tuple[float, ...], quiet: tuple[float, ...]) -> None:
+    wanted = parse_range(text)
+    assert all(wanted.alerts(each) for each in alerting)
+    assert not any(wanted.alerts(each) for each in quiet)
+
+
+@pytest.mark.parametrize("text", ["", ":", "@", "x", "20:10", "1:2:3", "1 "])
+def test_what_is_no_range_is_refused(text: str) -> None:
+    from smtpprobe.errors import OptionError
+
+    with pytest.raises(OptionError, match="threshold range"):
+        parse_range(text)
+
+
+def test_the_csv_has_a_row_for_a_target_without_endpoints() -> None:
+    rows = list(csv.DictReader(io.StringIO(rendered("csv", reports.inconclusive()), newline="")))
+    assert [(row["target"], row["status"], row["address"]) for row in rows] == [("example.org", "inconclusive", "")]
+
+
+def test_the_html_asks_for_nothing_from_anywhere() -> None:
+    text = rendered("html", reports.mixed())
+    assert "default-src 'none'" in text
+    assert not re.search(r"url\(|@import|<script|<link|src=", text)
+    assert text.count("<svg") >= 3
