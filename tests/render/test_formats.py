@@ -17,7 +17,7 @@ from junitparser import Error, Failure, JUnitXml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from smtpprobe.evidence import Evidence, Target
+from smtpprobe.evidence import Conversation, Evidence, Reply, Target
 from smtpprobe.render import FORMATS, renderer
 from smtpprobe.render.nagios import exit_status
 from smtpprobe.render.style import Style
@@ -59,9 +59,7 @@ def poisoned(report: Report) -> Report:
     return msgspec.structs.replace(report, evidence=evidence, findings=findings)
 
 
-def _poison_replies(conversation):  # type: ignore[no-untyped-def]
-    from smtpprobe.evidence import Reply
-
+def _poison_replies(conversation: Conversation) -> Conversation:
     exchanges = tuple(
         msgspec.structs.replace(
             each,
@@ -128,7 +126,7 @@ def read_prometheus(text: str) -> None:
     families = list(text_string_to_metric_families(text))
     assert all(family.name.startswith("smtpprobe_") for family in families)
     # Nothing but the marker of the end separates these gauges from OpenMetrics.
-    assert len(list(parse_openmetrics(text + "# EOF\n"))) == len(families)
+    assert len(list(parse_openmetrics(text + "# EOF\n"))) == len(families)  # type: ignore[no-untyped-call]
 
 
 def read_junit(text: str) -> None:
@@ -137,7 +135,7 @@ def read_junit(text: str) -> None:
 
 
 def read_sarif(text: str) -> None:
-    from sarif_pydantic import Sarif
+    from sarif_pydantic import Sarif  # type: ignore[import-untyped]
 
     log = Sarif.model_validate_json(text)
     assert log.version == "2.1.0"
