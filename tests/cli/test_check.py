@@ -227,10 +227,18 @@ def test_json_is_one_document_for_one_target_and_for_many(
         assert [each["target"] for each in document["reports"]] == list(map(world.target, names))
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
-def test_a_full_disk_is_an_error(world: SmallWorld, capsys: pytest.CaptureFixture[str]) -> None:
-    assert check(world, "--save", "/dev/full", world.target("healthy")) == 2
-    assert "No space left on device" in capsys.readouterr().err
+def test_a_file_that_cannot_be_written_whole_is_an_error(world: SmallWorld, tmp_path: Path) -> None:
+    saved = tmp_path / "evidence.json"
+    program = (
+        "import resource, sys; from smtpprobe.cli import main;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); sys.exit(main(sys.argv[1:]))"
+    )
+    command = ["check", *world.options, "-q", "--save", str(saved), world.target("healthy")]
+    ended = subprocess.run([sys.executable, "-B", "-c", program, *command], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert world.target("healthy") in ended.stdout
+    assert ended.stderr.startswith("smtpprobe: File too large")
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- Ctrl-C ---------------------------------------------------------------------------------------------------------
@@ -302,6 +310,7 @@ def test_the_answer_is_on_the_screen_before_the_server_says_goodbye() -> None:
     with small_world(late=late) as world:
         terminal = AtTerminal("check", *world.options, world.target("late"))
         terminal.read_until("answers")
+        assert not world.servers["late"].visits[0].is_over
         world.allow(goodbye)
         status = terminal.finish()
     assert status == 0

@@ -84,10 +84,15 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
     assert target.read_text() == "after"
 
 
-def test_what_is_no_regular_file_is_written_to_and_not_replaced() -> None:
-    with replacing(os.devnull) as stream:
-        stream.write(b"gone")
-    assert not Path(os.devnull).is_file()
+def test_what_is_no_regular_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with replacing(str(path)) as stream:
+        stream.write(b"evidence")
+    assert os.read(reader, 100) == b"evidence"
+    os.close(reader)
+    assert path.is_fifo()
 
 
 def test_progress_is_for_terminals_only() -> None:
