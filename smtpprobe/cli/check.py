@@ -68,9 +68,10 @@ def command(
     make_ready(format)
     with ExitStack() as stack:
         kept = stack.enter_context(replacing(save)) if save is not None else None
-        probes = stack.enter_context(Probes(parsed, chosen, on_progress=line.take, on_due=line.wait_for))
-        stack.callback(line.erase)
+        probes = Probes(parsed, chosen, on_progress=line.take, on_due=line.wait_for)
         was_stopped = stack.enter_context(stopping(probes.stop))
+        stack.enter_context(probes)
+        stack.callback(line.erase)
         stages = _keep(probes, kept)
         if format == "text" and sys.stdout.isatty():
             status = report_at_once(stages, shown, line.erase)
