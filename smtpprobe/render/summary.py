@@ -22,6 +22,7 @@ from smtpprobe.evidence import (
     TlsMode,
     TlsSession,
 )
+from smtpprobe.reference.model import Confidence
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.words import label
 from smtpprobe.report import GRAVITY, Finding, Report, Severity
@@ -217,9 +218,22 @@ def trust_flaws(evidence: Evidence, session: TlsSession) -> list[str]:
 
 
 def software(conversation: Conversation) -> str:
-    """What the greeting says about itself: its first line without the host's name and the protocol's."""
+    """What answers: the product and version that its words or its name give away, else the words of its greeting.
+
+    A product that is only guessed at has a question mark.
+    """
+    from smtpprobe.reference import identify
+
     greeting = conversation.reply(Phase.GREETING)
-    if greeting is None or not greeting.lines or not 200 <= (greeting.code or 0) <= 299:
+    if greeting is None:
         return ""
+    ehlo = conversation.reply(Phase.EHLO, over_tls=True) or conversation.reply(Phase.EHLO)
+    found = identify(greeting, ehlo, host=conversation.endpoint.name)
+    if found is not None:
+        doubt = "?" if found.confidence in (Confidence.POSSIBLE, Confidence.GENERIC) else ""
+        return escape(" ".join(filter(None, (found.product + doubt, found.version))))
+    if not greeting.lines or not 200 <= (greeting.code or 0) <= 299:
+        return ""
+    # RFC 5321 4.2: the host's name, then whatever the server likes.
     words = greeting.lines[0].split()[1:]
     return escape(" ".join(word for word in words if word.upper() not in ("ESMTP", "SMTP", "LMTP")))
