@@ -578,6 +578,8 @@ class SecurityTrial(Fact, frozen=True, kw_only=True):
     name: str
     """``starttls-injection``, ``starttls-unadvertised``, ``mail-without-tls``, ``vrfy``, ``expn``, ``relay`` ..."""
     exchanges: tuple[Exchange, ...] = ()
+    unsolicited: tuple[Unsolicited, ...] = ()
+    """What came unasked, as the answer to a smuggled command does."""
     failure: Failure | None = None
     """Why the probe could not be finished."""
 

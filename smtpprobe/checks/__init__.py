@@ -36,6 +36,7 @@ from smtpprobe.checks import reverse as _reverse
 from smtpprobe.checks import starttls as _starttls
 from smtpprobe.checks import summary as _summary
 from smtpprobe.checks import tls as _tls
+from smtpprobe.checks import trials as _trials
 from smtpprobe.checks.kinds import Kind
 from smtpprobe.checks.probe import CHECK_FAILED
 from smtpprobe.checks.reading import at_domain, explained, provider_hint
@@ -59,6 +60,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     _dane.dane,
     _mta_sts.mta_sts,
     _mta_sts.tls_reporting,
+    _trials.trials,
     _protocol.protocol,
     _reverse.reverse,
     _probe.probe,
@@ -78,6 +80,7 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     _certificate,
     _dane,
     _mta_sts,
+    _trials,
     _protocol,
     _reverse,
     _probe,

@@ -29,6 +29,8 @@ class Topic(StrEnum):
     DANE = "dane"
     MTA_STS = "mta-sts"
     TLS_RPT = "tls-rpt"
+    SECURITY = "security"
+    """Of the intrusive probes."""
     PROBE = "probe"
     """About the probe itself: cut short, or a defect of ours."""
 

@@ -53,6 +53,7 @@ from tests.checks.evidence_builder import (
     trust,
     unasked,
 )
+from tests.checks.policy_scenarios import POLICY_SCENARIOS
 
 IRREGULAR_REPLIES: dict[Irregularity, bytes] = {
     Irregularity.BARE_LF: b"250-mx1.example.org\n250 SIZE\r\n",
@@ -323,6 +324,7 @@ SCENARIOS: dict[str, Evidence] = {
     ),
     "internal-error": at_step(FailureKind.INTERNAL, detail="ValueError: of the test"),
     "check-failed": evidence(healthy()),
+    **POLICY_SCENARIOS,
 }
 
 __all__ = ["AAAA1", "EHLO_INSIDE", "IRREGULAR_REPLIES", "QUIT", "SCENARIOS", "judged"]

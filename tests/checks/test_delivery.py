@@ -1,0 +1,196 @@
+"""How each kind of sender would fare: the walk over the MX hosts, and what each stops for."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from smtpprobe.checks import judge
+from smtpprobe.checks.delivery import deliveries, tried_hosts
+from smtpprobe.evidence import (
+    Conversation,
+    Evidence,
+    FailureKind,
+    LookupStatus,
+    Phase,
+    Policies,
+    Resolution,
+)
+from smtpprobe.report import Delivery, Fate, Sender
+from tests.checks.evidence_builder import (
+    A2,
+    DOMAIN,
+    EHLO,
+    GREETING,
+    MX1,
+    MX2,
+    PLAIN_EHLO,
+    STARTTLS,
+    dead,
+    endpoint,
+    evidence,
+    given,
+    healthy,
+    host,
+    lookup,
+    resolved,
+    said,
+    talk,
+)
+from tests.checks.policy_scenarios import (
+    BROKEN_TLS,
+    CHAIN,
+    LOOPBACK,
+    RIGHT,
+    STS_RECORD,
+    UNUSABLE,
+    WRONG,
+    fetched,
+    mode,
+    policed,
+    secured,
+    signed,
+    sts_lookup,
+    tlsa,
+)
+
+NO_TLS = talk(endpoint(), GREETING, PLAIN_EHLO)
+BROKEN = talk(endpoint(), GREETING, EHLO, STARTTLS, BROKEN_TLS)
+REFUSED_TLS = talk(endpoint(), GREETING, EHLO, said(Phase.STARTTLS, "454 4.7.0 TLS not available"))
+PUT_OFF = talk(endpoint(), said(Phase.GREETING, "421 4.7.0 try again later"))
+REFUSED = talk(endpoint(), said(Phase.GREETING, "554 5.7.1 no"))
+
+
+def by_sender(evidence: Evidence) -> dict[Sender, Delivery]:
+    return {each.sender: each for each in deliveries(evidence)}
+
+
+def fate(evidence: Evidence, sender: Sender) -> tuple[Fate, str]:
+    found = by_sender(evidence)[sender]
+    return found.fate, found.reason
+
+
+@pytest.mark.parametrize(
+    ("conversation", "fate_", "reason"),
+    [
+        (healthy(), Fate.ENCRYPTED, "tls"),
+        (secured(is_trusted=False), Fate.ENCRYPTED, "tls"),
+        (NO_TLS, Fate.CLEAR, "starttls-missing"),
+        (REFUSED_TLS, Fate.CLEAR, "starttls-refused"),
+        (BROKEN, Fate.CLEAR, "handshake-failed"),
+        (PUT_OFF, Fate.DEFERS, "refused-4"),
+        (REFUSED, Fate.BOUNCES, "refused-5"),
+        (dead(endpoint()), Fate.DEFERS, "no-connection"),
+        (dead(endpoint(), FailureKind.TIMEOUT), Fate.UNKNOWN, "no-answer"),
+        (dead(endpoint(), FailureKind.NO_ROUTE), Fate.UNKNOWN, "not-from-here"),
+    ],
+)
+def test_an_opportunistic_sender_delivers_wherever_it_can(conversation: Conversation, fate_: Fate, reason: str) -> None:
+    assert fate(evidence(conversation, shown=CHAIN), Sender.OPPORTUNISTIC) == (fate_, reason)
+
+
+@pytest.mark.parametrize(
+    ("made", "fate_", "reason"),
+    [
+        (policed(fetched()), Fate.AUTHENTICATED, "policy-kept"),
+        (policed(fetched(), secured(is_trusted=False)), Fate.DEFERS, "policy-untrusted"),
+        (policed(fetched(), NO_TLS), Fate.DEFERS, "starttls-missing"),
+        (policed(fetched(), BROKEN), Fate.DEFERS, "handshake-failed"),
+        (policed(fetched(fetched().body.replace(MX1.encode(), b"mx9.example.org"))), Fate.DEFERS, "policy-not-listed"),
+        (policed(fetched(mode("testing")), secured(is_trusted=False)), Fate.ENCRYPTED, "policy-testing"),
+        (policed(fetched(mode("none"))), Fate.ENCRYPTED, "policy-none"),
+        (policed(fetched(status=404)), Fate.ENCRYPTED, "policy-unusable"),
+        (policed(fetched(mode("testing")), NO_TLS), Fate.CLEAR, "starttls-missing"),
+        (evidence(healthy()), Fate.ENCRYPTED, "no-policy"),
+    ],
+)
+def test_an_mta_sts_sender_keeps_the_policy_where_there_is_one(made: Evidence, fate_: Fate, reason: str) -> None:
+    assert fate(made, Sender.MTA_STS) == (fate_, reason)
+
+
+@pytest.mark.parametrize(
+    ("made", "fate_", "reason"),
+    [
+        (signed(tlsa(RIGHT)), Fate.AUTHENTICATED, "dane-match"),
+        (signed(tlsa(RIGHT), secured(is_trusted=False)), Fate.AUTHENTICATED, "dane-match"),
+        (signed(tlsa(RIGHT), mx=False), Fate.ENCRYPTED, "dane-mx-insecure"),
+        (signed(tlsa(WRONG)), Fate.DEFERS, "dane-mismatch"),
+        (signed(tlsa(WRONG, RIGHT)), Fate.AUTHENTICATED, "dane-match"),
+        (signed(tlsa(UNUSABLE)), Fate.ENCRYPTED, "dane-unusable"),
+        (signed(tlsa(UNUSABLE), NO_TLS), Fate.DEFERS, "starttls-missing"),
+        (signed(tlsa(RIGHT), NO_TLS), Fate.DEFERS, "starttls-missing"),
+        (signed(tlsa(RIGHT), BROKEN), Fate.DEFERS, "handshake-failed"),
+        (signed(tlsa(RIGHT, secure=False)), Fate.ENCRYPTED, "dane-insecure"),
+        (signed(tlsa(RIGHT), addresses=False), Fate.ENCRYPTED, "dane-insecure"),
+        (signed(tlsa()), Fate.ENCRYPTED, "dane-absent"),
+        (signed(tlsa(status=LookupStatus.SERVFAIL)), Fate.DEFERS, "dane-lookup-failed"),
+        (signed(tlsa(status=LookupStatus.TIMEOUT)), Fate.DEFERS, "dane-lookup-failed"),
+        (signed(tlsa(status=LookupStatus.SERVFAIL), addresses=False), Fate.ENCRYPTED, "dane-absent"),
+        (signed(tlsa(RIGHT, resolver="192.0.2.53:53"), resolver="192.0.2.53:53"), Fate.UNKNOWN, "dane-unverifiable"),
+    ],
+)
+def test_a_dane_sender_insists_only_where_dnssec_vouches(made: Evidence, fate_: Fate, reason: str) -> None:
+    assert fate(made, Sender.DANE) == (fate_, reason)
+
+
+def test_a_resolver_elsewhere_is_believed_where_the_caller_says_so() -> None:
+    made = signed(tlsa(RIGHT, resolver="192.0.2.53:53"), resolver="192.0.2.53:53")
+    options = msgspec.structs.replace(made.options, trust_ad=True)
+    assert fate(msgspec.structs.replace(made, options=options), Sender.DANE) == (Fate.AUTHENTICATED, "dane-match")
+
+
+def test_the_next_host_takes_what_the_first_one_cannot() -> None:
+    second = healthy(endpoint(MX2, A2))
+    made = evidence(PUT_OFF, second)
+    found = by_sender(made)[Sender.OPPORTUNISTIC]
+    assert (found.fate, found.host, found.address) == (Fate.ENCRYPTED, MX2, A2)
+    assert [(each.host, each.fate) for each in found.attempts] == [(MX1, Fate.DEFERS), (MX2, Fate.ENCRYPTED)]
+    assert tried_hosts(found) == (MX1,)
+
+
+def test_one_server_that_puts_off_keeps_the_mail_in_the_queue() -> None:
+    made = evidence(REFUSED, talk(endpoint(MX2, A2), said(Phase.GREETING, "451 4.3.0 later")))
+    assert fate(made, Sender.OPPORTUNISTIC) == (Fate.DEFERS, "refused-4")
+
+
+def test_one_server_that_cannot_be_judged_leaves_the_end_open() -> None:
+    made = evidence(REFUSED, dead(endpoint(MX2, A2), FailureKind.TIMEOUT))
+    assert fate(made, Sender.OPPORTUNISTIC)[0] is Fate.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("resolution", "fate_", "reason"),
+    [
+        (Resolution(name=DOMAIN, mx=lookup(DOMAIN, "MX", "0 ."), is_null_mx=True), Fate.BOUNCES, "null-mx"),
+        (resolved(mx=lookup(DOMAIN, "MX", status=LookupStatus.NXDOMAIN)), Fate.BOUNCES, "no-domain"),
+        (resolved(mx=lookup(DOMAIN, "MX", status=LookupStatus.SERVFAIL)), Fate.DEFERS, "dns-failed"),
+        (resolved(host(MX1, status=LookupStatus.TIMEOUT)), Fate.DEFERS, "dns-failed"),
+        (resolved(host(MX1, status=LookupStatus.NXDOMAIN)), Fate.BOUNCES, "no-address"),
+    ],
+)
+def test_what_the_name_system_decides_holds_for_every_sender(resolution: Resolution, fate_: Fate, reason: str) -> None:
+    found = by_sender(evidence(resolution=resolution))
+    assert {(each.fate, each.reason) for each in found.values()} == {(fate_, reason)}
+    assert set(found) == set(Sender)
+
+
+def test_a_failing_policy_host_does_not_touch_dane_and_the_other_way_round() -> None:
+    made = signed(tlsa(RIGHT))
+    policies = msgspec.structs.replace(made.policies, mta_sts=sts_lookup(STS_RECORD), policy=fetched(status=500))
+    assert fate(msgspec.structs.replace(made, policies=policies), Sender.DANE) == (Fate.AUTHENTICATED, "dane-match")
+    other = policed(fetched())
+    broken = tlsa(status=LookupStatus.SERVFAIL, resolver=LOOPBACK)
+    policies = msgspec.structs.replace(other.policies, tlsa=broken.tlsa)
+    assert fate(msgspec.structs.replace(other, policies=policies), Sender.MTA_STS) == (
+        Fate.AUTHENTICATED,
+        "policy-kept",
+    )
+
+
+def test_a_host_that_is_no_mail_domain_has_no_verdict() -> None:
+    assert deliveries(evidence(talk(given(), GREETING, PLAIN_EHLO), resolution=Resolution(name=DOMAIN))) == ()
+
+
+def test_the_report_has_the_verdict_of_each_sender() -> None:
+    report = judge(evidence(healthy(), policies=Policies()))
+    assert [each.sender for each in report.deliveries] == list(Sender)
