@@ -14,18 +14,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from smtpprobe.reference.tables import banners as banners
 from smtpprobe.reference.tables import codes as codes
 from smtpprobe.reference.tables import diagnoses as diagnoses
 from smtpprobe.reference.tables import enhanced_codes as enhanced_codes
 from smtpprobe.reference.tables import keywords as keywords
-from smtpprobe.reference.tables import patterns as patterns
-from smtpprobe.reference.tables import providers as providers
-from smtpprobe.reference.tables import wordings as wordings
 
 if TYPE_CHECKING:
     from smtpprobe.evidence import Phase, Reply
     from smtpprobe.reference.model import Explanation, Software
+    from smtpprobe.reference.wordtables import banners as banners
+    from smtpprobe.reference.wordtables import patterns as patterns
+    from smtpprobe.reference.wordtables import providers as providers
+    from smtpprobe.reference.wordtables import wordings as wordings
+
+
+_LATER = frozenset({"banners", "patterns", "providers", "wordings"})
+"""Tables that are imported when they are asked for."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from smtpprobe.reference import wordtables
+
+    return getattr(wordtables, name)
 
 
 def explain(reply: Reply, phase: Phase | None, *, provider_hint: str | None = None) -> Explanation:

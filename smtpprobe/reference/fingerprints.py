@@ -12,7 +12,7 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from smtpprobe.reference.patterns import expression, required_literals
-from smtpprobe.reference.tables import BannerRow, banners
+from smtpprobe.reference.wordtables import BannerRow, banners
 
 MAX_TEXT: Final = 1024
 """Characters. Greetings that name their maker do so at once."""

@@ -14,9 +14,13 @@ that a command can use it and start at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from smtpprobe.reference.tables import CodeRow, EnhancedRow, PatternRow, contexts, diagnoses, enhanced_row
+from smtpprobe.reference.tables import CodeRow, EnhancedRow, class_key, diagnoses, enhanced_row
+from smtpprobe.reference.tables import code_row as code_row
+
+if TYPE_CHECKING:
+    from smtpprobe.reference.wordtables import PatternRow
 
 SUCCESS: Final = "none"
 """The category of a reply that refuses nothing."""
@@ -117,21 +121,6 @@ def match(
     )
 
 
-def code_row(code: int | None, phase: str | None, diagnosis: str | None = None) -> CodeRow | None:
-    """The row that fits best: the context that a diagnosis or the phase selects, else the number's general row."""
-    if code is None:
-        return None
-    rows = contexts(code)
-    if diagnosis is not None:
-        for row in rows:
-            if row.diagnosis == diagnosis and "." in row.key and not row.select:
-                return row
-    for row in rows:
-        if phase is not None and phase in row.select:
-            return row
-    return rows[0] if rows else None
-
-
 # --- the cause ------------------------------------------------------------------------------------------------------
 
 
@@ -163,7 +152,9 @@ def _judge(
     if digit in "23":
         return by_code
     by_enhanced = _by_enhanced(extra, enhanced, digit)
-    by_words = _by_words(code, phase, text)
+    if by_enhanced is not None and enhanced is not None and enhanced[0] != digit:
+        by_enhanced = by_enhanced._replace(confidence="possible")  # one of the two is wrong
+    by_words = _by_words(str(code) if code is not None else (enhanced or "")[:1], phase, text)
     if by_words is not None:
         if by_enhanced is not None:
             return _weigh(by_words, by_enhanced, extra)
@@ -175,7 +166,7 @@ def _judge(
     return by_enhanced
 
 
-def _by_words(code: int | None, phase: str | None, text: str) -> _Verdict | None:
+def _by_words(code: str, phase: str | None, text: str) -> _Verdict | None:
     if not text:
         return None
     from smtpprobe.reference.wording import find_wording
@@ -250,7 +241,7 @@ def _actor(verdict: _Verdict, of_diagnosis: str | None, row: CodeRow | None, cat
 def _code_key(row: CodeRow | None, code: int | None) -> str | None:
     if row is not None:
         return row.key
-    return f"{code // 100}xx" if code is not None and 200 <= code <= 599 else None
+    return class_key(code) if code is not None else None
 
 
 def _text(lines: Sequence[str]) -> str:

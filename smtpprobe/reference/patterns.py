@@ -12,7 +12,7 @@ import re
 from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
-from smtpprobe.reference.tables import PatternRow, patterns, providers
+from smtpprobe.reference.wordtables import PatternRow, patterns, providers
 
 MAX_TEXT: Final = 2048
 """Characters. What stands behind tells nothing new: real replies have a few hundred."""
@@ -45,7 +45,7 @@ def find_pattern(
     """Find the first row that a reply fulfils.
 
     Args:
-        code: the basic code; None where there is none: then only rows for any code.
+        code: the basic code; None where there is none.
         enhanced: the enhanced code as sent.
         text: the lines joined by blanks, codes removed, at most `MAX_TEXT` characters.
         known: the providers that a host name or a mark has proved, for the rows that need one.
@@ -84,6 +84,9 @@ def _candidates(code: int | None) -> tuple[_Candidate, ...]:
 
 
 def _is_for(entry: str, digits: str) -> bool:
+    """Tell whether a row is for a code; where there is none, every row may be."""
+    if not digits:
+        return True
     if entry.endswith("*"):
         return digits.startswith(entry[:-1])
     return entry == digits

@@ -78,100 +78,19 @@ class KeywordRow(NamedTuple):
     source: str
 
 
-class PatternRow(NamedTuple):
-    """A wording by which one provider, product or block list gives a cause."""
-
-    id: str
-    provider: str | None
-    """Whose words they are; None where they are quoted by many, as the name of a block list is."""
-    codes: tuple[str, ...]
-    """``550``, ``4*`` for a class, or ``*``."""
-    enhanced: tuple[str, ...]
-    """Enhanced codes as sent, ``-`` for none sent, or ``*``."""
-    marker: str
-    """A regular expression, sought without regard to case in the lines joined by blanks, codes removed."""
-    diagnosis: str
-    actor: str
-    retry: str
-    proof: str
-    """``text``: the words prove the provider; ``host``: the cause holds, but only a host name or greeting proves the
-    provider; ``host-only``: the row holds only where one does; ``-``: no provider."""
-    confidence: str
-    link: str | None
-    source: str
-    examples: tuple[str, ...]
-    """Whole replies that select this row, made up; lines joined by ``\\n``."""
-
-
-class ProviderRow(NamedTuple):
-    """How a provider or product betrays itself besides by a pattern."""
-
-    provider: str
-    marks: tuple[str, ...]
-    """What only its own replies contain, in lower case."""
-    links: tuple[str, ...]
-    """Domains of pages that its replies point to."""
-    hosts: tuple[str, ...]
-    """Domains of its MX hosts."""
-    mailboxes: tuple[str, ...]
-    """Domains whose mailboxes it alone holds."""
-    source: str
-
-
-class BannerRow(NamedTuple):
-    """A fingerprint of a product."""
-
-    id: str
-    where: str
-    """``greeting``: the text after 220; ``ehlo``: one line of the EHLO reply; ``help``; ``reply``: any reply;
-    ``host``: a host name."""
-    marker: str
-    """A regular expression; its first group that matched is the version."""
-    product: str
-    vendor: str | None
-    provider: str | None
-    """The name in ``patterns.tsv`` that it proves."""
-    confidence: str
-    source: str
-    examples: tuple[str, ...]
-
-
-class LexiconRow(NamedTuple):
-    """Words and phrases of one language for one idea."""
-
-    idea: str
-    language: str
-    words: tuple[str, ...]
-
-
-class WordingRow(NamedTuple):
-    """A rule of general wording."""
-
-    id: str
-    diagnosis: str
-    codes: tuple[str, ...]
-    """Beginnings of the basic code; empty for any."""
-    phases: tuple[str, ...]
-    """Where it holds; empty for everywhere, known or not."""
-    needs: str
-    """Ideas separated by blanks, ``|`` between alternatives, ``~`` where two must be near."""
-    lacks: str
-    """Ideas that must not be there, separated by ``|``."""
-    confidence: str
-    examples: tuple[str, ...]
-
-
-def _lines(name: str) -> list[str]:
+def lines(name: str) -> list[str]:
     """The rows of a table, unsplit, without the header."""
     with open(os.path.join(_DATA, f"{name}.tsv"), encoding="utf-8") as file:
         return file.read().splitlines()[1:]
 
 
-def _list(cell: str, separator: str = ",") -> tuple[str, ...]:
+def list_of(cell: str, separator: str = ",") -> tuple[str, ...]:
+    """The parts of a cell, ``-`` being none."""
     return () if cell == "-" else tuple(part.strip() for part in cell.split(separator))
 
 
-def _or_none(cell: str) -> str | None:
+def or_none(cell: str) -> str | None:
+    """A cell, ``-`` being nothing."""
     return None if cell == "-" else cell
 
 
@@ -179,10 +98,10 @@ def _or_none(cell: str) -> str | None:
 def codes() -> dict[str, CodeRow]:
     """All basic codes by key, in numeric order, a number's contexts after its general row."""
     rows = {}
-    for line in _lines("codes"):
+    for line in lines("codes"):
         key, status, phases, select, retry, actor, diagnosis, reference, source = line.split("\t")
         rows[key] = CodeRow(
-            key, status, _list(phases), _list(select), retry, actor, _or_none(diagnosis), reference, source
+            key, status, list_of(phases), list_of(select), retry, actor, or_none(diagnosis), reference, source
         )
     return rows
 
@@ -198,10 +117,10 @@ def contexts(code: int) -> tuple[CodeRow, ...]:
 def enhanced_codes() -> dict[str, EnhancedRow]:
     """All enhanced codes by key: classes, subjects, registered codes, vendors' ranges."""
     rows = {}
-    for line in _lines("enhanced"):
+    for line in lines("enhanced"):
         key, kind, basic, retry, actor, temporary, permanent, reference, source = line.split("\t")
         rows[key] = EnhancedRow(
-            key, kind, basic, retry, actor, _or_none(temporary), _or_none(permanent), reference, source
+            key, kind, basic, retry, actor, or_none(temporary), or_none(permanent), reference, source
         )
     return rows
 
@@ -236,7 +155,7 @@ def _range_row(subject: str, detail: int) -> EnhancedRow | None:
 def diagnoses() -> dict[str, DiagnosisRow]:
     """All causes by id."""
     rows = {}
-    for line in _lines("diagnoses"):
+    for line in lines("diagnoses"):
         id_, category, actor, retry, after = line.split("\t")
         rows[id_] = DiagnosisRow(id_, category, actor, retry, None if after == "-" else int(after))
     return rows
@@ -246,92 +165,27 @@ def diagnoses() -> dict[str, DiagnosisRow]:
 def keywords() -> dict[str, KeywordRow]:
     """All EHLO keywords by name, in the order of the table."""
     rows = {}
-    for line in _lines("keywords"):
+    for line in lines("keywords"):
         keyword, status, parameters, verbs, adds, reference, source = line.split("\t")
-        rows[keyword] = KeywordRow(keyword, status, parameters, _list(verbs), adds, reference, source)
+        rows[keyword] = KeywordRow(keyword, status, parameters, list_of(verbs), adds, reference, source)
     return rows
 
 
-@cache
-def patterns() -> dict[str, PatternRow]:
-    """All provider patterns by id, in order of precedence."""
-    rows = {}
-    for line in _lines("patterns"):
-        cells = line.split("\t")
-        id_, provider, codes_, enhanced, marker, diagnosis, actor, retry, proof, confidence, link, source, example = (
-            cells
-        )
-        rows[id_] = PatternRow(
-            id_,
-            _or_none(provider),
-            _list(codes_),
-            tuple(enhanced.split(",")),
-            marker,
-            diagnosis,
-            actor,
-            retry,
-            proof,
-            confidence,
-            _or_none(link),
-            source,
-            _examples(example),
-        )
-    return rows
+def code_row(code: int | None, phase: str | None, diagnosis: str | None = None) -> CodeRow | None:
+    """The row that fits best: the context that a diagnosis or the phase selects, else the number's general row."""
+    if code is None:
+        return None
+    rows = contexts(code)
+    if diagnosis is not None:
+        for row in rows:
+            if row.diagnosis == diagnosis and "." in row.key and not row.select:
+                return row
+    for row in rows:
+        if phase is not None and phase in row.select:
+            return row
+    return rows[0] if rows else None
 
 
-@cache
-def providers() -> dict[str, ProviderRow]:
-    """How providers betray themselves, by name."""
-    rows = {}
-    for line in _lines("providers"):
-        provider, marks, links, hosts, mailboxes, source = line.split("\t")
-        rows[provider] = ProviderRow(provider, _list(marks, ";"), _list(links), _list(hosts), _list(mailboxes), source)
-    return rows
-
-
-@cache
-def banners() -> dict[str, BannerRow]:
-    """All fingerprints by id, in order of precedence within each `BannerRow.where`."""
-    rows = {}
-    for line in _lines("banners"):
-        id_, where, marker, product, vendor, provider, confidence, source, example = line.split("\t")
-        rows[id_] = BannerRow(
-            id_, where, marker, product, _or_none(vendor), _or_none(provider), confidence, source, _examples(example)
-        )
-    return rows
-
-
-@cache
-def lexicon() -> tuple[LexiconRow, ...]:
-    """The words by which ideas are told; an idea may have several rows of a language."""
-    rows = []
-    for line in _lines("lexicon"):
-        idea, language, words = line.split("\t")
-        rows.append(LexiconRow(idea, language, tuple(words.split(", "))))
-    return tuple(rows)
-
-
-@cache
-def wordings() -> tuple[WordingRow, ...]:
-    """The rules of general wording, in order of precedence."""
-    rows = []
-    for line in _lines("wordings"):
-        id_, diagnosis, codes_, phases, needs, lacks, confidence, example = line.split("\t")
-        rows.append(
-            WordingRow(
-                id_,
-                diagnosis,
-                () if codes_ == "*" else _list(codes_),
-                () if phases == "*" else _list(phases),
-                needs,
-                "" if lacks == "-" else lacks,
-                confidence,
-                _examples(example),
-            )
-        )
-    return tuple(rows)
-
-
-def _examples(cell: str) -> tuple[str, ...]:
-    """Examples are separated by `` || ``; a line end inside one is written ``\\n``."""
-    return () if cell == "-" else tuple(part.replace("\\n", "\n") for part in cell.split(" || "))
+def class_key(code: int) -> str:
+    """The entry of the ``replies`` texts for a number that is in no table: ``4xx``; ``xxx`` for what is no SMTP code."""
+    return f"{code // 100}xx" if 100 <= code <= 599 else "xxx"

@@ -17,7 +17,7 @@ import unicodedata
 from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
-from smtpprobe.reference.tables import WordingRow, lexicon, wordings
+from smtpprobe.reference.wordtables import WordingRow, lexicon, wordings
 
 MAX_WORDS: Final = 150
 """Words. Replies that are longer tell the reason at the beginning."""
@@ -133,26 +133,30 @@ class _Ideas(NamedTuple):
     present: int
 
 
-def find_wording(code: int | None, phase: str | None, text: str) -> Wording | None:
+def find_wording(code: str, phase: str | None, text: str) -> Wording | None:
     """Find the first rule that the text fulfils; None where its words tell nothing.
 
     Args:
-        code: the basic code; None where there is none.
+        code: the digits of the basic code, or only the class where an enhanced code tells it; empty where nothing does:
+            then rules hold that are for a whole class.
         phase: a value of `evidence.Phase`, or None.
         text: the lines of the reply without codes, joined by blanks.
     """
     ideas = _read(text)
     if not ideas.present:
         return None
-    digits = "" if code is None else str(code)
     for rule in _rules_for(ideas.present):
-        if rule.classes and not digits.startswith(rule.classes):
+        if rule.classes and not (code.startswith(rule.classes) if code else any(map(_is_class, rule.classes))):
             continue
         if rule.row.phases and phase not in rule.row.phases:
             continue
         if all(_are_near(ideas.places, near) for near in rule.near):
             return Wording(rule.row, ideas.present)
     return None
+
+
+def _is_class(beginning: str) -> bool:
+    return len(beginning) == 1
 
 
 def ideas_of(text: str) -> frozenset[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from smtpprobe import texts
 from smtpprobe.checks import KINDS
-from smtpprobe.reference import tables
+from smtpprobe.reference import tables, wordtables
 from smtpprobe.reference.compare import pair_key, side
 from smtpprobe.texts.gaps import gaps, placeholders, read, room_gaps
 
@@ -54,7 +54,7 @@ def test_every_row_of_a_table_has_words_and_no_words_are_left_over(room: str) ->
 
 
 def test_notes_are_on_wordings_that_the_tables_have() -> None:
-    unknown = set(texts.keys(texts.DEFAULT_LANGUAGE, "patterns")) - set(tables.patterns())
+    unknown = set(texts.keys(texts.DEFAULT_LANGUAGE, "patterns")) - set(wordtables.patterns())
     assert not unknown
 
 

@@ -1,0 +1,126 @@
+"""What somebody asks about: a code, an enhanced code, a whole reply, an EHLO keyword, a finding or a cause.
+
+One word may be any of them, so the forms are tried from the narrowest to the widest. Nothing is guessed: a word that
+is in none of the tables and has no form of its own is not understood, and the caller says so. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import Enum
+from typing import Final, NamedTuple
+
+from smtpprobe.reference.tables import codes, diagnoses, keywords
+
+MAX_REPLY_LINES: Final = 512
+"""Lines. A reply in a file that never ends is given out in pieces of as many."""
+
+# As text: `re` compiles an expression when it is first used, and most questions need only the first.
+_NUMBER: Final = r"[0-9]{3}"
+_STORY: Final = r"[0-9]{3}\.[a-z]+"
+_ENHANCED: Final = r"#?([245x]\.[0-9]{1,3}\.[0-9]{1,3})"
+_BEGINS_REPLY: Final = r"\s*[0-9]{3}(?:[ \t-]|$)"
+_PRIVATE_KEYWORD: Final = r"X[A-Z0-9-]{1,40}"
+"""RFC 5321 2.2.2: keywords that begin with X are anybody's own."""
+_LINE: Final = r"\s*([0-9]{3})([ \t-]|$)"
+
+
+class Kind(Enum):
+    """What it is that somebody asks about."""
+
+    CODE = "code"
+    ENHANCED = "enhanced"
+    REPLY = "reply"
+    KEYWORD = "keyword"
+    FINDING = "finding"
+    DIAGNOSIS = "diagnosis"
+
+
+class Asked(NamedTuple):
+    """One question."""
+
+    kind: Kind
+    value: str
+    """The code, the keyword as the tables have it, the id, or the text of the reply."""
+    text: str
+    """What was typed."""
+
+
+def recognise(text: str, is_finding: Callable[[str], bool]) -> Asked | None:
+    """Tell what a text asks about; None where it is none of the forms.
+
+    Args:
+        is_finding: tells whether a word is the id of a finding.
+    """
+    word = text.strip()
+    lower = word.lower()
+    if re.fullmatch(_NUMBER, word) or (re.fullmatch(_STORY, lower) and lower in codes()):
+        return Asked(Kind.CODE, lower, text)
+    if found := re.fullmatch(_ENHANCED, lower):
+        return Asked(Kind.ENHANCED, found[1], text)
+    if not word:
+        return None
+    if keyword := _keyword(word):
+        return Asked(Kind.KEYWORD, keyword, text)
+    if lower in diagnoses():
+        return Asked(Kind.DIAGNOSIS, lower, text)
+    if is_finding(lower):
+        return Asked(Kind.FINDING, lower, text)
+    if re.match(_BEGINS_REPLY, word) or len(word.split()) > 1 or not word.isascii():
+        return Asked(Kind.REPLY, text, text)
+    if re.fullmatch(_PRIVATE_KEYWORD, word.upper()):
+        return Asked(Kind.KEYWORD, word.upper(), text)
+    return None
+
+
+def recognise_all(words: Sequence[str], is_finding: Callable[[str], bool]) -> list[Asked] | str:
+    """Tell what the arguments of a command ask about; a reply whose quotes were forgotten is put together again.
+
+    Returns:
+        The questions, or the first word that is not understood.
+    """
+    asked = [recognise(word, is_finding) for word in words]
+    if len(asked) > 1 and re.match(_BEGINS_REPLY, words[0]):
+        second = asked[1]
+        is_followed_by_enhanced = second is not None and second.kind is Kind.ENHANCED and second.value[0] != "x"
+        if is_followed_by_enhanced or None in asked[1:]:
+            joined = " ".join(words)
+            return [Asked(Kind.REPLY, joined, joined)]
+    for word, each in zip(words, asked, strict=True):
+        if each is None:
+            return word
+    return [each for each in asked if each is not None]
+
+
+def _keyword(word: str) -> str | None:
+    """The keyword of a line of an EHLO reply, parameters and all: ``SIZE 35882577``; None where it is none."""
+    first, _, rest = word.upper().partition(" ")
+    known = keywords()
+    if first not in known and "=" in first:
+        first = first.partition("=")[0] + "="
+    if first in known and (not rest or known[first].parameters != "none"):
+        return first
+    return None
+
+
+def replies_of(lines: Iterable[str]) -> Iterator[str]:
+    """Put the lines of a file together to replies: ``250-`` announces another line, an empty line ends a reply."""
+    pending: list[str] = []
+    code = ""
+    for line in lines:
+        text = line.rstrip("\r\n")
+        found = re.match(_LINE, text)
+        if pending and (found is None or found[1] != code or len(pending) >= MAX_REPLY_LINES):
+            yield "\n".join(pending)
+            pending = []
+        if not text.strip():
+            continue
+        pending.append(text)
+        if found is not None and found[2] == "-":
+            code = found[1]
+        else:
+            yield "\n".join(pending)
+            pending = []
+    if pending:
+        yield "\n".join(pending)

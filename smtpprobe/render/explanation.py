@@ -1,0 +1,520 @@
+"""What the code book says to one question, for people and programs: the facts with the words of one language.
+
+A `Block` answers one question: a title, what was asked where it is a text of others, and headed lines. It is laid out
+as text or Markdown, or turned into JSON, without another look at the tables. Imports only what the code book needs,
+since `explain` must start about as fast as the command line library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from smtpprobe import texts
+from smtpprobe.reference.asked import Asked, Kind
+from smtpprobe.reference.tables import class_key, code_row, codes, contexts, diagnoses, enhanced_row, keywords
+from smtpprobe.render.escaping import escape
+from smtpprobe.render.layout import Terminal, cell_width, wrap
+
+if TYPE_CHECKING:
+    from smtpprobe.reference.matching import Match
+
+SCHEMA: Final = "smtpprobe/explain/1"
+
+MAX_SHOWN_LINES: Final = 20
+"""Lines of a reply that are shown; the rest is counted."""
+MAX_SHOWN_CHARACTERS: Final = 600
+"""Characters of one line that are shown."""
+_STEPS: Final = ("fix", "sender", "receiver")
+"""Headings under which each line is a step."""
+_GAP: Final = 2
+_INDENT: Final = "  "
+
+
+class Line(NamedTuple):
+    """One headed line."""
+
+    head: str
+    text: str
+    is_steps: bool = False
+    """Each line of the text is a step."""
+
+
+class Block(NamedTuple):
+    """The answer to one question."""
+
+    title: str
+    lines: tuple[Line, ...]
+    facts: dict[str, Any]
+    """What programs get: ids, numbers and lists."""
+    words: dict[str, Any]
+    """The words of the language, by field."""
+    quoted: tuple[str, ...] = ()
+    """The reply that was asked about, escaped."""
+
+
+def explain(asked: Asked, phase: str | None, language: str) -> Block:
+    """Answer one question.
+
+    Args:
+        phase: a value of `evidence.Phase` where the reply was met; None where that is not known.
+    """
+    match asked.kind:
+        case Kind.CODE:
+            return _code(asked.value, phase, language)
+        case Kind.ENHANCED:
+            return _enhanced(asked.value, language)
+        case Kind.KEYWORD:
+            return _keyword(asked.value, language)
+        case Kind.FINDING:
+            return _finding(asked.value, language)
+        case Kind.DIAGNOSIS:
+            return _diagnosis(asked.value, language)
+        case Kind.REPLY:
+            return _reply(asked.value, phase, language)
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+def _book(language: str, table: str, field: str, **params: object) -> str:
+    return texts.phrase(language, "book", table, field, **params)
+
+
+def _label(language: str, table: str, field: str, **params: object) -> str:
+    return texts.phrase(language, "labels", table, field, **params)
+
+
+def _words(language: str, room: str, key: str | None) -> dict[str, str]:
+    found = texts.entry(language, room, key) if key is not None else None
+    return {field: phrase.strip() for field, phrase in (found or {}).items()}
+
+
+def _lines(language: str, *given: tuple[str, str]) -> tuple[Line, ...]:
+    """Headed lines, without those that have nothing to say; a heading is a field of the ``explain`` table of the
+    ``book`` texts, or ``table.field``."""
+    return tuple(Line(_head(language, head), text, head in _STEPS) for head, text in given if text)
+
+
+def _head(language: str, head: str) -> str:
+    table, dot, field = head.partition(".")
+    return _book(language, table, field) if dot else _book(language, "explain", head)
+
+
+def _retry(retry: str, after_s: int | None, language: str) -> str:
+    if retry == "class":
+        return _book(language, "class", "x")
+    if retry == "yes" and after_s:
+        return _label(language, "retry", "after", duration=_duration(after_s, language))
+    return "" if retry in ("n.a.", "-") else _label(language, "retry", retry)
+
+
+def _duration(seconds: int, language: str) -> str:
+    for unit, size in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size or seconds == size:
+            return _label(language, "unit", unit, value=round(seconds / size))
+    return _label(language, "unit", "seconds", value=seconds)
+
+
+def _actor(actor: str, language: str) -> str:
+    return "" if actor == "none" else _label(language, "actor", actor)
+
+
+def _phases(ids: tuple[str, ...], language: str) -> str:
+    return ", ".join(
+        _book(language, "explain", "anywhere") if each == "any" else _label(language, "phase", each) for each in ids
+    )
+
+
+def _class(digit: str, language: str) -> str:
+    return _book(language, "class", digit if digit in "2345" else "other")
+
+
+def _category(digits: str, language: str) -> str:
+    """What the second digit stands for (RFC 5321 4.2.1)."""
+    return _book(language, "category", digits[1] if digits[1] in "0125" else "other")
+
+
+def _class_and_category(digits: str, language: str) -> str:
+    return f"{_class(digits[0], language)}, {_category(digits, language)}"
+
+
+# --- single codes and words -----------------------------------------------------------------------------------------
+
+
+def _code(value: str, phase: str | None, language: str) -> Block:
+    number = int(value[:3])
+    row = codes().get(value) if "." in value else code_row(number, phase)
+    if row is None:
+        return _unknown_code(number, language)
+    words = _words(language, "replies", row.key)
+    cause = diagnoses().get(row.diagnosis) if row.diagnosis else None
+    stories = [each.key for each in contexts(number) if each.key != row.key]
+    elsewhere = "\n".join(f"{key}  {_words(language, 'replies', key).get('name', '')}" for key in stories)
+    after_s = cause.retry_after_s if cause is not None and row.retry == "yes" else None
+    return Block(
+        title=f"{row.key}  {words.get('name', '')}".rstrip(),
+        lines=_lines(
+            language,
+            ("means", words.get("meaning", "")),
+            ("when", words.get("when", "")),
+            ("who", _actor(row.actor, language)),
+            ("retry", _retry(row.retry, after_s, language)),
+            ("fix", words.get("fix", "")),
+            ("compare.class", _class_and_category(str(number), language)),
+            ("compare.phases", _phases(row.phases, language)),
+            ("source", f"{row.reference} ({_book(language, 'status', row.status)})"),
+            ("elsewhere", elsewhere),
+        ),
+        facts={
+            "kind": "code",
+            "code": number,
+            "key": row.key,
+            "status": row.status,
+            "phases": list(row.phases),
+            "retry": row.retry,
+            "retry_after_s": after_s,
+            "actor": row.actor,
+            "diagnosis": row.diagnosis,
+            "category": cause.category if cause is not None else "none",
+            "references": [row.reference],
+            "stories": stories,
+        },
+        words=words,
+    )
+
+
+def _unknown_code(number: int, language: str) -> Block:
+    digits = str(number).zfill(3)
+    key = class_key(number)
+    words = _words(language, "replies", key)
+    return Block(
+        title=f"{digits}  {words.get('name', '')}".rstrip(),
+        lines=_lines(
+            language,
+            (
+                "note",
+                _book(
+                    language,
+                    "explain",
+                    "unknown-code",
+                    code=digits,
+                    **{"class": _class(digits[0], language), "category": _category(digits, language)},
+                ),
+            ),
+            ("means", words.get("meaning", "")),
+            ("fix", words.get("fix", "")),
+        ),
+        facts={"kind": "code", "code": number, "key": key, "status": "unknown", "references": []},
+        words=words,
+    )
+
+
+def _enhanced(value: str, language: str) -> Block:
+    row = enhanced_row(value)
+    key = row.key if row is not None else None
+    words = _words(language, "enhanced", key)
+    is_exact = row is not None and row.kind in ("code", "draft", "vendor")
+    digit = value[0]
+    cause = None
+    if row is not None:
+        cause = row.temporary if digit == "4" else row.permanent if digit == "5" else row.permanent or row.temporary
+    advice = _words(language, "diagnoses", cause)
+    note = "" if is_exact else _book(language, "explain", "unknown-enhanced", code=value)
+    basic = [] if row is None else [each for each in row.basic_codes.split(",") if each[0] == digit or digit == "x"]
+    basic = [each for each in basic if each not in ("-", "any")]
+    after_s = diagnoses()[cause].retry_after_s if cause is not None and row is not None and row.retry == "yes" else None
+    return Block(
+        title=f"{value}  {words.get('name', '')}".rstrip(),
+        lines=_lines(
+            language,
+            ("note", note),
+            ("means", words.get("meaning", "")),
+            ("codes.basic", ", ".join(basic)),
+            ("cause", advice.get("title", "") if digit != "2" else ""),
+            ("who", _actor(row.actor, language) if row is not None else ""),
+            ("retry", _retry(row.retry, after_s, language) if row is not None else ""),
+            ("sender", advice.get("sender", "") if digit != "2" else ""),
+            ("receiver", advice.get("receiver", "") if digit != "2" else ""),
+            ("source", f"{row.reference} ({_book(language, 'status', row.kind)})" if row is not None else ""),
+        ),
+        facts={
+            "kind": "enhanced",
+            "enhanced": value,
+            "key": key,
+            "status": row.kind if row is not None else "unknown",
+            "basic_codes": basic,
+            "retry": row.retry if row is not None else None,
+            "actor": row.actor if row is not None else None,
+            "diagnosis": cause,
+            "references": [row.reference] if row is not None else [],
+        },
+        words=words,
+    )
+
+
+def _keyword(value: str, language: str) -> Block:
+    row = keywords().get(value)
+    if row is None:
+        note = _book(language, "explain", "unknown-keyword", keyword=escape(value))
+        facts: dict[str, Any] = {"kind": "keyword", "keyword": value, "status": "unknown", "references": []}
+        return Block(escape(value), _lines(language, ("note", note)), facts, {})
+    words = _words(language, "keywords", value)
+    return Block(
+        title=value,
+        lines=_lines(
+            language,
+            ("means", words.get("meaning", "")),
+            ("parameters", "" if row.parameters == "none" else row.parameters),
+            ("verbs", ", ".join(row.verbs)),
+            ("adds-parameters", "" if row.adds == "-" else row.adds),
+            ("source", f"{row.reference} ({_book(language, 'status', row.status)})"),
+        ),
+        facts={
+            "kind": "keyword",
+            "keyword": value,
+            "status": row.status,
+            "parameters": row.parameters,
+            "verbs": list(row.verbs),
+            "adds": row.adds,
+            "references": [row.reference],
+        },
+        words=words,
+    )
+
+
+def _finding(value: str, language: str) -> Block:
+    from smtpprobe.checks import KINDS  # brings the whole evidence model along
+
+    kind = KINDS[value]
+    words = {field: phrase.replace("{", "<").replace("}", ">") for field, phrase in _findings(language, value).items()}
+    severities = ", ".join(_label(language, "severity", each) for each in kind.severities)
+    return Block(
+        title=f"{value}  {words.get('title', '')}".rstrip(),
+        lines=_lines(
+            language,
+            ("severity", severities),
+            ("means", words.get("meaning", "")),
+            ("fix", words.get("fix", "")),
+        ),
+        facts={
+            "kind": "finding",
+            "finding": value,
+            "topic": str(kind.topic),
+            "severities": [str(each) for each in kind.severities],
+        },
+        words=words,
+    )
+
+
+def _findings(language: str, value: str) -> dict[str, str]:
+    return _words(language, "findings", value)
+
+
+def is_finding(word: str) -> bool:
+    """Tell whether a word is the id of a finding."""
+    return texts.entry(texts.DEFAULT_LANGUAGE, "findings", word) is not None
+
+
+def _diagnosis(value: str, language: str) -> Block:
+    row = diagnoses()[value]
+    words = _words(language, "diagnoses", value)
+    return Block(
+        title=f"{value}  {words.get('title', '')}".rstrip(),
+        lines=_lines(
+            language,
+            ("means", words.get("meaning", "")),
+            ("who", _actor(row.actor, language)),
+            ("retry", _retry(row.retry, row.retry_after_s, language)),
+            ("sender", words.get("sender", "")),
+            ("receiver", words.get("receiver", "")),
+        ),
+        facts={
+            "kind": "diagnosis",
+            "diagnosis": value,
+            "category": row.category,
+            "retry": row.retry,
+            "retry_after_s": row.retry_after_s,
+            "actor": row.actor,
+        },
+        words=words,
+    )
+
+
+# --- whole replies --------------------------------------------------------------------------------------------------
+
+
+def judge(reply: str, phase: str | None) -> tuple[int | None, str | None, Match]:
+    """Take a pasted reply apart and match it: its code, its enhanced code, what it means."""
+    from smtpprobe.reference.matching import match
+    from smtpprobe.reference.reading import read_reply
+
+    read = read_reply(reply)
+    found = match(read.code, read.enhanced, phase, read.lines, has_mixed_codes=read.has_mixed_codes)
+    return read.code, read.enhanced, found
+
+
+def facts_of_reply(reply: str, phase: str | None) -> dict[str, Any]:
+    """What programs get for a reply, without any words."""
+    code, enhanced, found = judge(reply, phase)
+    return _reply_facts(code, enhanced, phase, found)
+
+
+def _reply_facts(code: int | None, enhanced: str | None, phase: str | None, found: Match) -> dict[str, Any]:
+    return {
+        "code": code,
+        "enhanced": enhanced,
+        "phase": phase,
+        "diagnosis": found.diagnosis,
+        "category": found.category,
+        "confidence": found.confidence,
+        "provider": found.provider,
+        "rule": found.rule,
+        "retry": found.retry,
+        "retry_after_s": found.retry_after_s,
+        "actor": found.actor,
+        "code_key": found.code_key,
+        "enhanced_key": found.enhanced_key,
+        "pattern": found.pattern,
+        "references": list(found.references),
+        "links": list(found.links),
+        "contradictions": list(found.contradictions),
+    }
+
+
+def _reply(reply: str, phase: str | None, language: str) -> Block:
+    code, enhanced, found = judge(reply, phase)
+    number = str(code) if code is not None else None
+    general = _words(language, "replies", number if number in codes() else found.code_key)
+    here = _words(language, "replies", found.code_key) if found.code_key != number else {}
+    added = _words(language, "enhanced", found.enhanced_key)
+    cause = _words(language, "diagnoses", found.diagnosis)
+    note = _words(language, "patterns", found.pattern).get("note", "")
+    contradictions = "\n".join(
+        _words(language, "contradictions", each).get("meaning", each) for each in found.contradictions
+    )
+    title = cause.get("title") or here.get("name") or general.get("name") or _class(_digit(code, enhanced), language)
+    has_advice = bool(cause.get("sender") or cause.get("receiver"))
+    no_code = "" if code is not None else _book(language, "explain", "no-code")
+    return Block(
+        title=title,
+        quoted=tuple(_quoted(reply)),
+        lines=_lines(
+            language,
+            ("cause", cause.get("meaning", "")),
+            ("provider", found.provider or ""),
+            ("note", " ".join(filter(None, (note, no_code)))),
+            ("contradiction", contradictions),
+            ("who", _actor(found.actor, language)),
+            ("retry", _retry(found.retry, found.retry_after_s, language)),
+            ("sender", cause.get("sender", "")),
+            ("receiver", cause.get("receiver", "")),
+            ("fix", "" if has_advice else (here or general).get("fix", "")),
+            ("code", _told(number, general, "meaning")),
+            ("enhanced", _told(enhanced, added, "meaning")),
+            ("phase", here.get("meaning", "")),
+            ("certainty", f"{_label(language, 'confidence', found.confidence)} ({found.rule})"),
+            ("source", "; ".join(found.references)),
+            ("see", "\n".join(found.links)),
+        ),
+        facts={"kind": "reply", "reply": reply, **_reply_facts(code, enhanced, phase, found)},
+        words={
+            "title": title,
+            "cause": cause,
+            "code": general,
+            "here": here,
+            "enhanced": added,
+            "note": note or None,
+            "contradictions": contradictions.split("\n") if contradictions else [],
+        },
+    )
+
+
+def _digit(code: int | None, enhanced: str | None) -> str:
+    return str(code)[0] if code is not None else (enhanced or "?")[0]
+
+
+def _told(code: str | None, words: dict[str, str], field: str) -> str:
+    """A code, its name and what is said of it, in one text."""
+    if code is None or not words:
+        return code or ""
+    return f"{code} {words.get('name', '')}. {words.get(field, '')}".strip()
+
+
+def _quoted(reply: str) -> Iterator[str]:
+    lines = reply.replace("\\n", "\n").split("\n") if "\n" not in reply else reply.split("\n")
+    for line in lines[:MAX_SHOWN_LINES]:
+        more = "…" if len(line) > MAX_SHOWN_CHARACTERS else ""
+        yield escape(line[:MAX_SHOWN_CHARACTERS].rstrip("\r")) + more
+    if len(lines) > MAX_SHOWN_LINES:
+        yield f"… {len(lines) - MAX_SHOWN_LINES}"
+
+
+# --- text -----------------------------------------------------------------------------------------------------------
+
+
+def text(block: Block, terminal: Terminal) -> Iterator[str]:
+    """Write an answer for a terminal, in lines."""
+    for quote in block.quoted:
+        for part in wrap(quote, terminal.width):
+            yield terminal.paint(part, "dim")
+    if block.quoted:
+        yield ""
+    for part in wrap(block.title, terminal.width):
+        yield terminal.paint(part, "bold")
+    column = max((cell_width(line.head) for line in block.lines), default=0) + _GAP
+    room = terminal.prose - len(_INDENT) - column
+    for line in block.lines:
+        for number, part in enumerate(_parts(line, room, terminal)):
+            head = line.head if number == 0 else ""
+            yield (_INDENT + terminal.paint(head, "dim") + " " * (column - cell_width(head)) + part).rstrip()
+
+
+def _parts(line: Line, room: int, terminal: Terminal) -> Iterator[str]:
+    pieces = line.text.split("\n")
+    sign = f"{terminal.sign('info')} " if line.is_steps and len(pieces) > 1 else ""
+    for piece in pieces:
+        yield from wrap(piece, room, first=sign)
+
+
+# --- markdown -------------------------------------------------------------------------------------------------------
+
+
+def markdown(block: Block) -> Iterator[str]:
+    """Write an answer as GitHub Markdown, in lines."""
+    yield f"### {_escaped(block.title)}"
+    yield ""
+    if block.quoted:
+        fence = "`" * max(3, 1 + max(_longest_run(line) for line in block.quoted))
+        yield from (fence, *block.quoted, fence, "")
+    for line in block.lines:
+        pieces = line.text.split("\n")
+        if line.is_steps and len(pieces) > 1:
+            yield f"- **{_escaped(line.head)}**"
+            yield from (f"  - {_escaped(piece)}" for piece in pieces)
+        else:
+            yield f"- **{_escaped(line.head)}:** {'<br>'.join(map(_escaped, pieces))}"
+
+
+def _longest_run(line: str) -> int:
+    """The longest run of backquotes."""
+    longest = run = 0
+    for character in line:
+        run = run + 1 if character == "`" else 0
+        longest = max(longest, run)
+    return longest
+
+
+def _escaped(prose: str) -> str:
+    """Keep text from being read as markup."""
+    for character in "\\`*_[]<|":
+        prose = prose.replace(character, f"\\{character}")
+    return prose
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------------
+
+
+def document(block: Block) -> dict[str, Any]:
+    """Make the JSON form: facts as ids, beside them the words of the language."""
+    return {**block.facts, "words": {**block.words, "title": block.title}}
