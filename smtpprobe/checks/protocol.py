@@ -17,6 +17,7 @@ from smtpprobe.checks.reading import (
     graded,
     graded_unknown,
     loss,
+    opening,
     partial_reply,
     took_ehlo,
     wait_s,
@@ -54,7 +55,11 @@ _HARMLESS = frozenset({Irregularity.NO_TEXT, Irregularity.NOT_ASCII, Irregularit
 """What no client trips over, as far as is known."""
 
 IRREGULAR = {
-    each: kind(f"reply-{each.value}", Topic.PROTOCOL, *((Severity.INFO,) if each in _HARMLESS else _FLAW))
+    each: kind(
+        f"reply-{each.value}",
+        Topic.PROTOCOL,
+        *((Severity.INFO,) if each in _HARMLESS else _LOST if each is Irregularity.TOO_LONG else _FLAW),
+    )
     for each in Irregularity
 }
 """A kind for each way in which a reply departs from the grammar."""
@@ -156,9 +161,17 @@ def _irregular(evidence: Evidence, conversation: Conversation) -> Iterator[Findi
                 continue
             seen.add(irregularity)
             found = IRREGULAR[irregularity]
-            # A reply that was cut has a finding already, about the end of the connection.
-            mild = Severity.INFO if irregularity in CUT else graded(conversation.endpoint, found.severity)
-            yield found.found(at(evidence, conversation, exchange.phase), as_=mild, because_of=reply)
+            worth = _worth(evidence, conversation, irregularity, exchange)
+            yield found.found(at(evidence, conversation, exchange.phase), as_=worth, because_of=reply)
+
+
+def _worth(evidence: Evidence, conversation: Conversation, irregularity: Irregularity, exchange: Exchange) -> Severity:
+    if irregularity in CUT:
+        return Severity.INFO  # there is a finding already, about the end of the connection
+    if irregularity is Irregularity.TOO_LONG and exchange == opening(conversation):
+        return loss(evidence, conversation.endpoint)  # no session can begin
+    mild = Severity.INFO if irregularity in _HARMLESS else Severity.WARNING
+    return graded(conversation.endpoint, mild)
 
 
 def _to_read(exchange: Exchange) -> tuple[Reply | None, frozenset[Irregularity]]:

@@ -21,6 +21,7 @@ from smtpprobe.evidence import (
     Failure,
     FailureKind,
     HostOrigin,
+    Irregularity,
     Lookup,
     LookupStatus,
     MxHost,
@@ -217,12 +218,13 @@ def service(conversation: Conversation) -> Service:
     if conversation.connected_s is None:
         failure = conversation.failure
         return Service.FAILS if failure is not None and failure.kind in SHUT else Service.UNKNOWN
-    endpoint = conversation.endpoint
+    endpoint, exchange = conversation.endpoint, opening(conversation)
+    if exchange is not None and is_endless(exchange):
+        return Service.FAILS
     if took_ehlo(conversation) is not None:
         return _submission_service(conversation) if endpoint.role is not Role.SMTP else Service.SERVES
     if conversation.handshake is not None and isinstance(conversation.handshake.outcome, Failure):
         return _after(conversation.handshake.outcome)
-    exchange = opening(conversation)
     if exchange is None:
         return Service.UNKNOWN if conversation.failure is None else _after(conversation.failure)
     if isinstance(exchange.outcome, Failure):
@@ -247,6 +249,11 @@ def _submission_service(conversation: Conversation) -> Service:
 
 def _after(failure: Failure) -> Service:
     return Service.FAILS if failure.kind in BROKEN else Service.UNKNOWN
+
+
+def is_endless(exchange: Exchange) -> bool:
+    """Tell whether the server said more than any client reads, so that the session cannot go on."""
+    return isinstance(exchange.outcome, Reply) and Irregularity.TOO_LONG in exchange.outcome.irregularities
 
 
 def is_temporary(reply: Reply) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtpprobe.evidence import Phase, Target, TargetKind
+from smtpprobe.evidence import Phase, Target, TargetKind, TlsMode
 from smtpprobe.report import Severity
 from tests.checks.evidence_builder import (
     A2,
@@ -110,3 +110,11 @@ def test_submission_without_a_login_is_a_warning_where_it_matters(port: int) -> 
 def test_no_login_is_missed_where_tls_did_not_come_about() -> None:
     report = findings(talk(given(587), GREETING, EHLO, said(Phase.STARTTLS, "454 4.7.0 later")), target=MAIL)
     assert "auth-not-offered" not in ids(report)
+
+
+def test_a_login_is_missed_too_where_no_tls_was_wanted() -> None:
+    plain = endpoint(MX2, A2, 587, tls=TlsMode.NONE, is_required=True)
+    without = said(Phase.EHLO, "250-mx2.example.org", "250 SIZE")
+    assert "auth-not-offered" in ids(findings(talk(plain, GREETING, without)))
+    with_login = said(Phase.EHLO, "250-mx2.example.org", "250 AUTH CRAM-MD5")
+    assert "auth-not-offered" not in ids(findings(talk(plain, GREETING, with_login)))

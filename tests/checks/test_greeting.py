@@ -34,6 +34,8 @@ def test_a_usual_greeting_is_not_worth_a_word() -> None:
     ("line", "id"),
     [
         ("521 5.3.2 no mail here", "host-accepts-no-mail"),
+        ("554 No SMTP service here", "host-accepts-no-mail"),
+        ("521 we are closed", "host-accepts-no-mail"),
         ("550 go away", "greeting-refused"),
         ("500 what", "greeting-refused"),
         ("320 what", "greeting-unexpected-code"),

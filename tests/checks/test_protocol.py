@@ -61,6 +61,30 @@ def test_a_reply_that_was_cut_is_a_note_beside_the_closed_connection() -> None:
     }
 
 
+def test_a_greeting_without_end_lets_no_mail_in() -> None:
+    endless = talk(endpoint(), said(Phase.GREETING, raw=b"220-x\r\n" * 10_000))
+    report = findings(endless)
+    assert found("reply-too-long", report).severity is Severity.ERROR
+    assert "mx-all-unreachable" in ids(report)
+    beside = findings(endless, healthy(endpoint("mx2.example.org", "198.51.100.1")))
+    assert found("reply-too-long", beside).severity is Severity.WARNING
+
+
+@pytest.mark.parametrize("phase", [Phase.EHLO, Phase.HELO])
+def test_a_reply_to_ehlo_without_end_is_no_service(phase: Phase) -> None:
+    before = () if phase is Phase.EHLO else (said(Phase.EHLO, "502 what"),)
+    report = findings(talk(endpoint(), GREETING, *before, said(phase, raw=b"250-x\r\n" * 10_000)))
+    assert found("reply-too-long", report).severity is Severity.ERROR
+    assert "mail-reachable" not in ids(report)
+
+
+def test_a_reply_without_end_inside_tls_is_a_warning() -> None:
+    inside = said(Phase.EHLO, raw=b"250-x\r\n" * 10_000, over_tls=True)
+    report = findings(talk(endpoint(), GREETING, EHLO, STARTTLS, tls(), inside))
+    assert found("reply-too-long", report).severity is Severity.WARNING
+    assert "mail-reachable" in ids(report)
+
+
 def test_the_form_of_what_is_no_reply_is_not_judged() -> None:
     report = findings(talk(endpoint(), failed(Phase.GREETING, FailureKind.GARBAGE, partial=b"\0\x01\xff\n")))
     assert not {each for each in ids(report) if each.startswith("reply-")}

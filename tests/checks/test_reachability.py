@@ -142,6 +142,11 @@ def test_two_addresses_of_one_host_are_not_unrelated() -> None:
     assert "outbound-port-25-blocked" not in ids(report)
 
 
+def test_other_ports_of_other_servers_prove_nothing_about_port_25() -> None:
+    report = findings(dead(endpoint(), TIMEOUT), healthy(endpoint(MX2, A2, 587)))
+    assert "outbound-port-25-blocked" not in ids(report)
+
+
 def test_one_answer_on_port_25_refutes_the_block() -> None:
     report = findings(
         dead(endpoint(), TIMEOUT), dead(endpoint(MX2, A2), TIMEOUT), dead(endpoint("mx3.example.org", "203.0.113.1"))

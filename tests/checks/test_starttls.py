@@ -135,6 +135,8 @@ def test_a_handshake_that_the_server_breaks(kind: FailureKind, id: str, at: Endp
 def test_a_handshake_that_may_be_our_own_fault_is_not_known(kind: FailureKind, id: str) -> None:
     report = findings(talk(endpoint(), GREETING, EHLO, STARTTLS, tls_failed(kind, "unsupported protocol")))
     assert found(id, report).severity is Severity.INCONCLUSIVE
+    report = findings(*on(COURTESY, GREETING, EHLO, STARTTLS, tls_failed(kind, "unsupported protocol")))
+    assert found(id, report).severity is Severity.INFO
 
 
 def test_our_own_library_is_named_where_it_refuses() -> None:
