@@ -12,6 +12,7 @@ nothing that a server does.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import assert_never
@@ -28,7 +29,6 @@ from smtpprobe.evidence import (
     Phase,
     Reply,
     TlsMode,
-    TlsSession,
 )
 from smtpprobe.replies import capabilities
 from smtpprobe.wire import Wire
@@ -81,7 +81,10 @@ def next_step(mode: TlsMode, exchanges: Sequence[Exchange], handshake: Handshake
 
 def offers_starttls(reply: Reply) -> bool:
     """Tell whether a reply to EHLO lists STARTTLS (RFC 3207 2)."""
-    return any(each.keyword.upper() == "STARTTLS" for each in capabilities(reply))
+    # The lines are taken apart only where it may be worth it: this is asked once in each session of a scan.
+    return any(line[:8].upper() == "STARTTLS" for line in reply.lines) and any(
+        each.keyword.upper() == "STARTTLS" for each in capabilities(reply)
+    )
 
 
 def _class(reply: Reply) -> int:
@@ -97,46 +100,48 @@ class Talk:
         options: the times that steps may take.
         ehlo_name: how to introduce ourselves.
         clock: seconds since the probe began; at `Options.deadline_s` on it everything ends.
+        on_decided: called once, as soon as nothing but the reply to QUIT is to come, or nothing at all. It must be
+            quick, since QUIT goes out after it.
     """
 
-    def __init__(self, endpoint: Endpoint, *, options: Options, ehlo_name: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        options: Options,
+        ehlo_name: str,
+        clock: Callable[[], float],
+        on_decided: Callable[[], None] | None = None,
+    ) -> None:
         self.endpoint = endpoint
         self._options = options
         self._ehlo_name = ehlo_name.encode("ascii")
         self._clock = clock
-        self._wire = Wire(endpoint, clock=clock, deadline_s=options.deadline_s)
-        self._defect: Failure | None = None
-        self._ended_s: float | None = None
+        self._on_decided = on_decided
+        self._wire = Wire(endpoint, clock=clock, deadline_s=options.deadline_s, on_connected=self._go_on)
+        self._defect: Exception | None = None
 
-    async def run(self, on_decided: Callable[[], None] | None = None) -> None:
-        """Hold the conversation.
+    async def run(self) -> None:
+        """Hold the conversation. Whatever ends it, the socket is closed when this returns.
 
-        Args:
-            on_decided: called once, as soon as nothing but the reply to QUIT is to come, or nothing at all. It must be
-                quick, since QUIT goes out after it.
+        Raises:
+            Exception: a defect of ours; it is recorded, too.
         """
         wire = self._wire
         try:
             if await wire.connect(self._options.timeout_s) is None:
-                step = self._next()
-                while step not in (Step.QUIT, Step.CLOSE):
-                    await self._take(step)
-                    step = self._next()
-                if step is Step.QUIT and wire.is_open:
-                    if on_decided is not None:
-                        on_decided()
-                        on_decided = None
-                    await self._take(Step.QUIT)
-        except Exception as error:
-            self._defect = Failure(
-                phase=wire.phase, kind=FailureKind.INTERNAL, detail=f"{type(error).__name__}: {error}"
-            )
+                await wire.wait_closed()
+        except asyncio.CancelledError:
+            wire.interrupt()
             raise
+        except Exception as defect:  # noqa: BLE001 - raised again below, when it is recorded
+            self._defect = defect
         finally:
-            await wire.close()
-            self._ended_s = self._clock()
-        if on_decided is not None:
-            on_decided()
+            wire.hang_up()
+            await wire.wait_closed()
+        self._decide()
+        if self._defect is not None:
+            raise self._defect
 
     def so_far(self) -> Conversation:
         """Write down what passed. The trust in the certificates is not judged yet."""
@@ -144,17 +149,21 @@ class Talk:
         last = wire.exchanges[-1] if wire.exchanges else None
         # RFC 5321 4.1.1.10: after its reply to QUIT the server closes, as we do; who is first means nothing.
         is_through = last is not None and last.phase is Phase.QUIT and isinstance(last.outcome, Reply)
+        failure = wire.failure
+        if self._defect is not None:
+            detail = f"{type(self._defect).__name__}: {self._defect}"
+            failure = Failure(phase=wire.phase, kind=FailureKind.INTERNAL, detail=detail)
         return Conversation(
             endpoint=self.endpoint,
             started_s=wire.started_s,
             connected_s=wire.connected_s,
-            failure=self._defect or wire.failure,
+            failure=failure,
             local_address=wire.local_address,
             exchanges=tuple(wire.exchanges),
             handshake=wire.handshaken,
             unsolicited=wire.unsolicited,
             is_closed_by_peer=wire.is_closed_by_peer and not is_through,
-            ended_s=self._clock() if self._ended_s is None else self._ended_s,
+            ended_s=self._clock() if wire.closed_s is None else wire.closed_s,
         )
 
     @property
@@ -162,28 +171,42 @@ class Talk:
         """The certificates as the server sent them, leaf first, in DER."""
         return self._wire.certificates
 
-    def _next(self) -> Step:
-        return next_step(self.endpoint.tls, self._wire.exchanges, self._wire.handshaken)
+    def _go_on(self, outcome: object = None) -> None:
+        """Take the next step. Called with the outcome of the last one, when that is recorded already."""
+        try:
+            self._take(next_step(self.endpoint.tls, self._wire.exchanges, self._wire.handshaken))
+        except Exception as defect:  # noqa: BLE001 - a defect of ours is the failure of this endpoint, and of no other
+            self._defect = self._defect or defect
+            self._wire.hang_up()
 
-    async def _take(self, step: Step) -> Reply | TlsSession | Failure | None:
+    def _take(self, step: Step) -> None:
         wire, timeout_s = self._wire, self._options.timeout_s
         match step:
             case Step.GREETING:
-                return await wire.greeting(self._options.greeting_timeout_s)
+                wire.begin_greeting(self._go_on, timeout_s=self._options.greeting_timeout_s)
             case Step.EHLO:
-                return await wire.command(Phase.EHLO, b"EHLO", self._ehlo_name, timeout_s=timeout_s)
+                wire.begin_command(Phase.EHLO, b"EHLO", self._ehlo_name, timeout_s=timeout_s, then=self._go_on)
             case Step.HELO:
-                return await wire.command(Phase.HELO, b"HELO", self._ehlo_name, timeout_s=timeout_s)
+                wire.begin_command(Phase.HELO, b"HELO", self._ehlo_name, timeout_s=timeout_s, then=self._go_on)
             case Step.STARTTLS:
-                return await wire.command(Phase.STARTTLS, b"STARTTLS", timeout_s=timeout_s)
+                wire.begin_command(Phase.STARTTLS, b"STARTTLS", timeout_s=timeout_s, then=self._go_on)
             case Step.HANDSHAKE:
-                return await wire.handshake(timeout_s)
+                wire.begin_handshake(self._go_on, timeout_s=timeout_s)
             case Step.QUIT:
-                return await wire.command(Phase.QUIT, b"QUIT", timeout_s=timeout_s)
+                self._decide()
+                if wire.is_open:
+                    wire.begin_command(Phase.QUIT, b"QUIT", timeout_s=timeout_s, then=self._go_on)
+                else:
+                    wire.hang_up()
             case Step.CLOSE:
-                return None
+                wire.hang_up()
             case _:
                 assert_never(step)
+
+    def _decide(self) -> None:
+        tell, self._on_decided = self._on_decided, None
+        if tell is not None:
+            tell()
 
 
 async def converse(

@@ -16,7 +16,7 @@ import platform
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
@@ -52,6 +52,7 @@ from smtpprobe.targets import parse_target
 if TYPE_CHECKING:
     from smtpprobe.certificates import Roots
     from smtpprobe.report import Report
+    from smtpprobe.trials import Trials
 
 REVERSE_GRACE_S: Final = 2.0
 """How long reverse names are still waited for once all conversations are over: they are worth a note, not a wait."""
@@ -161,6 +162,8 @@ class _Probing:
         self._endpoints: tuple[Endpoint, ...] = ()
         self._talks: dict[int, Talk] = {}
         """By index into the endpoints."""
+        self._trials: dict[int, Trials] = {}
+        self._has_trials = options.tls_versions or options.security
         self._undecided: set[int] = set()
         self._all_decided = asyncio.Event()
         self._reverse: dict[str, Reverse] = {}
@@ -212,13 +215,34 @@ class _Probing:
             await stack.enter_async_context(turn)
             await stack.enter_async_context(self._slots)
             self._report(Begun(endpoint=endpoint))
-            talk = Talk(endpoint, options=self._options, ehlo_name=self._ehlo_name, clock=self._clock)
+            talk = Talk(
+                endpoint,
+                options=self._options,
+                ehlo_name=self._ehlo_name,
+                clock=self._clock,
+                on_decided=None if self._has_trials else lambda: self._decide(index),
+            )
             self._talks[index] = talk
-            try:
-                await talk.run(on_decided=lambda: self._decide(index))
-            except Exception:  # noqa: BLE001 - a defect shows as the failure of this endpoint, and hides no other
+            with suppress(
+                Exception
+            ):  # a defect of ours is recorded as the failure of this endpoint, and hides no other
+                await talk.run()
+            if self._has_trials:
+                await self._try_further(index, talk)
                 self._decide(index)
         self._report(Ended(conversation=talk.so_far()))
+
+    async def _try_further(self, index: int, talk: Talk) -> None:
+        """Make the further connections that were asked for."""
+        from smtpprobe.trials import Trials
+
+        conversation = talk.so_far()
+        if not Trials.are_wanted(self._options, conversation):
+            return
+        trials = Trials(talk.endpoint, options=self._options, ehlo_name=self._ehlo_name, clock=self._clock)
+        self._trials[index] = trials
+        with suppress(Exception):  # what came before a defect of ours is kept
+            await trials.run(conversation)
 
     def _decide(self, index: int) -> None:
         self._undecided.discard(index)
@@ -259,7 +283,9 @@ class _Probing:
 
     def evidence(self, *, is_interrupted: bool = False) -> Evidence:
         """Write down what is known."""
-        conversations = tuple(self._judged(self._talks[index]) for index in sorted(self._talks))
+        conversations = tuple(
+            self._with_trials(index, self._judged(self._talks[index])) for index in sorted(self._talks)
+        )
         return Evidence(
             target=self._target,
             options=self._options,
@@ -288,6 +314,20 @@ class _Probing:
         for address in dict.fromkeys(endpoint.address for endpoint in self._endpoints):
             if address in self._reverse:
                 yield self._reverse[address]
+
+    def _with_trials(self, index: int, conversation: Conversation) -> Conversation:
+        """A conversation with the further connections that followed it."""
+        trials = self._trials.get(index)
+        if trials is None:
+            return conversation
+        self._noted(tuple(trials.certificates))
+        return msgspec.structs.replace(
+            conversation,
+            versions=tuple(trials.versions),
+            security=tuple(trials.security),
+            connections=conversation.connections + trials.connections,
+            notes=(*conversation.notes, "further connections: asked for by --tls-versions or --security"),
+        )
 
     def _judged(self, talk: Talk) -> Conversation:
         """A conversation with the trust in its certificates, which are added to those that are known."""

@@ -1,7 +1,7 @@
 """One connection, recorded: every byte with its time, in plain text and inside TLS, every error put into a `Failure`.
 
-The one importer of aiosmtplib, whose protocol builds commands, refuses control characters in them, keeps to one at a
-time, and owns the transport. Three things are done here instead, because evidence needs them otherwise:
+The one importer of aiosmtplib, whose protocol class owns the transport and the writing, and knows which characters a
+command must not have. What evidence needs otherwise is done here:
 
 * **Replies** are framed by `replies` from the bytes as they came. What nobody asked for is kept apart and never taken
   for the reply to the next command; no reply is made up where the peer closes without one.
@@ -11,23 +11,23 @@ time, and owns the transport. Three things are done here instead, because eviden
   hundreds.
 * **Time** is one timer that moves from step to step. A step is a whole reply, so a byte now and then prolongs nothing.
 
+A step is begun with a function that is called with its outcome, at once when that is there: whoever decides by what
+came can say the next command in the same turn of the event loop, which a scan of many servers lives on. For those who
+would rather wait there is a coroutine of each step.
+
 A peer that sends without end is cut off at `MAX_REPLY_BYTES`. A `Secret` goes over the wire and nowhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from aiosmtplib.errors import SMTPServerDisconnected
-from aiosmtplib.protocol import SMTPProtocol
-from aiosmtplib.response import SMTPResponse
+from aiosmtplib.protocol import COMMAND_INJECTION_REGEX, SMTPProtocol
 
 from smtpprobe import tls
 from smtpprobe.evidence import (
@@ -39,10 +39,10 @@ from smtpprobe.evidence import (
     Handshake,
     Phase,
     Reply,
-    TlsMode,
     TlsSession,
     Unsolicited,
 )
+from smtpprobe.oserrors import explain_os_error
 from smtpprobe.replies import parse_regular, parse_reply, reply_end
 
 TLS_RECORD_BYTES: Final = 16 * 1024
@@ -57,29 +57,9 @@ TLS_CONTENT_TYPES: Final = range(20, 25)
 REDACTED: Final = b"***"
 """What the evidence has in place of a secret."""
 
-_DISCARD_PORT: Final = 9
-"""RFC 863; any port would do where nothing is sent."""
-
-_SETTLED: Final = SMTPResponse(0, "")
-"""Wakes whoever waits in aiosmtplib; what came is in `Wire._outcome`."""
-
-_BY_ERRNO: Final = {
-    errno.ECONNREFUSED: FailureKind.REFUSED,
-    errno.ETIMEDOUT: FailureKind.TIMEOUT,
-    errno.EHOSTUNREACH: FailureKind.UNREACHABLE,
-    errno.ENETUNREACH: FailureKind.UNREACHABLE,
-    errno.ENETDOWN: FailureKind.UNREACHABLE,
-    errno.EADDRNOTAVAIL: FailureKind.NO_ROUTE,
-    errno.EAFNOSUPPORT: FailureKind.NO_ROUTE,
-    errno.EACCES: FailureKind.DENIED,
-    errno.EPERM: FailureKind.DENIED,
-    errno.ECONNRESET: FailureKind.RESET,
-    errno.ECONNABORTED: FailureKind.RESET,
-    errno.EPIPE: FailureKind.RESET,
-}
-
-
 _ENDINGS_OF_THE_PEER: Final = (FailureKind.CLOSED, FailureKind.RESET, FailureKind.TLS_ALERT)
+
+_T = TypeVar("_T")
 
 
 class Secret(bytes):
@@ -91,15 +71,15 @@ class Secret(bytes):
 class Wire(SMTPProtocol):
     """A connection to one endpoint, and the record of it.
 
-    The steps (`connect`, `greeting`, `command`, `handshake`) are taken one after the other by one task. None of them
-    raises for what the network or the peer does: a step returns what came or a `Failure`, and records it. When a step
-    is cancelled, it is recorded as interrupted.
+    The steps (greeting, command, handshake) are taken one after the other. None raises for what the network or the
+    peer does: its outcome is what came or a `Failure`, and is recorded.
 
     Args:
-        endpoint: where to connect; with `TlsMode.IMPLICIT`, TLS begins with the connection.
+        endpoint: where to connect.
         clock: seconds since the probe began.
         deadline_s: when everything must be over, on that clock.
         context: what TLS to speak; None: the usual context, made when it is needed.
+        on_connected: called as soon as the connection stands.
     """
 
     def __init__(
@@ -109,11 +89,14 @@ class Wire(SMTPProtocol):
         clock: Callable[[], float],
         deadline_s: float,
         context: ssl.SSLContext | None = None,
+        on_connected: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(asyncio.get_running_loop())
         self.endpoint = endpoint
         self.started_s = clock()
         self.connected_s: float | None = None
+        self.closed_s: float | None = None
+        """When we closed; None as long as we did not."""
         self.local_address: str | None = None
         self.exchanges: list[Exchange] = []
         self.handshaken: Handshake | None = None
@@ -127,30 +110,46 @@ class Wire(SMTPProtocol):
         self._clock = clock
         self._deadline_s = deadline_s
         self._context = context
-        self._unasked: list[_Unasked] = []
-        self._unasked_bytes = 0
-        # The reply that is coming in, in the buffer of the base.
-        self._resume = 0
+        self._on_connected = on_connected
+        # The step that waits; what it waits for comes together in the buffer of the base.
+        self._then: Callable[[Reply | Failure], None] | None = None
+        self._sent: bytes | None = None
+        self._step_began_s = 0.0
         self._first_byte_s: float | None = None
-        self._settled_s = 0.0
-        self._outcome: Reply | Failure | None = None
-        # TLS; there is a waiter as long as the handshake lasts.
+        self._resume = 0
+        self._owes_greeting = True
+        """What comes before anybody waits for it is the greeting."""
+        # TLS.
         self._layer: tls.Layer | None = None
-        self._handshake_waiter: asyncio.Future[TlsSession | Failure] | None = None
-        self._handshake_started_s = 0.0
+        self._then_secure: Callable[[TlsSession | Failure], None] | None = None
         self._head = bytearray()
         self._is_tls_next = False
         """STARTTLS was accepted: until the handshake, plain text is an injection (RFC 3207 6)."""
+        # What nobody asked for.
+        self._unasked: list[_Unasked] = []
+        self._unasked_bytes = 0
         # Time.
         self._timer: asyncio.TimerHandle | None = None
-        self._step_ends_at: float | None = None
-        self._step_limit = (FailureKind.TIMEOUT, "")
+        self._timer_s = 0.0
+        self._step_ends_s = 0.0
+        self._step_limit_s: float | None = None
+        """None: the step has all the time that is left."""
+        self._usual_s = 0.0
         # How the line ended; None as long as it is good.
         self._end: tuple[FailureKind, str] | None = None
-        self._is_closed = False
-        self._lost_waiter: asyncio.Future[None] | None = None
+        self._gone: asyncio.Future[None] | None = None
 
-    # --- the steps --------------------------------------------------------------------------------------------------
+    @property
+    def is_open(self) -> bool:
+        """The line is good as far as anybody can know."""
+        return self.connected_s is not None and self._end is None and self.closed_s is None
+
+    @property
+    def unsolicited(self) -> tuple[Unsolicited, ...]:
+        """What nobody asked for, in the order in which it came."""
+        return tuple([each.written_down() for each in self._unasked])
+
+    # --- opening and closing ----------------------------------------------------------------------------------------
 
     async def connect(self, timeout_s: float) -> Failure | None:
         """Open the connection.
@@ -159,9 +158,9 @@ class Wire(SMTPProtocol):
             None once it stands, else why it does not.
         """
         self.started_s = self._clock()
+        self._usual_s = timeout_s
         left_s = self._deadline_s - self.started_s
-        limit = _limit(timeout_s, left_s)
-        kind, detail = limit
+        kind, detail = _out_of_time(timeout_s if timeout_s < left_s else None)
         try:
             if left_s > 0:
                 async with asyncio.timeout(min(timeout_s, left_s)):
@@ -175,49 +174,16 @@ class Wire(SMTPProtocol):
             raise
         return self._fail_connect(kind, detail)
 
-    async def greeting(self, timeout_s: float) -> Reply | Failure:
-        """Wait for the greeting, which comes unasked."""
-        began_s = self.connected_s if self.handshaken is None else self.handshaken.ended_s
-        return await self._exchange(Phase.GREETING, None, timeout_s, self._clock() if began_s is None else began_s)
-
-    async def command(self, phase: Phase, *words: bytes, timeout_s: float) -> Reply | Failure:
-        """Send one command and wait for its reply.
-
-        Args:
-            words: without control characters; joined by spaces, with a line end added. A `Secret` is sent but recorded
-                as `REDACTED`.
-
-        Raises:
-            ValueError: a word has a control character, which could smuggle in another command.
-        """
-        return await self._exchange(phase, words, timeout_s, self._clock())
-
-    async def handshake(self, timeout_s: float) -> TlsSession | Failure:
-        """Do the TLS handshake: after a 220 to STARTTLS, or from the first byte on where TLS is implicit."""
-        self.phase = Phase.TLS
-        if self._layer is None:
-            self._begin_tls()
-        waiter = cast("asyncio.Future[TlsSession | Failure]", self._handshake_waiter)
-        self._start_step(timeout_s)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            self._settle_handshake(Failure(phase=Phase.TLS, kind=FailureKind.INTERRUPTED))
-            raise
-        finally:
-            self._step_ends_at = None
-
-    async def close(self) -> None:
-        """Close the connection, without waiting for the peer; may be called at any time, also again.
-
-        When it returns, the socket is closed, so that a next connection to the same address does not overlap.
-        """
-        self._is_closed = True
+    def hang_up(self) -> None:
+        """Close the connection, without waiting for the peer; may be called at any time, also again."""
+        if self.closed_s is not None:
+            return
+        self.closed_s = self._clock()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         transport = cast("asyncio.Transport | None", self.transport)
-        if transport is None:
+        if transport is None or transport.is_closing():
             return
         if self._layer is not None and self._over_ssl and self._end is None:
             with suppress(ssl.SSLError):  # which says that theirs has not come
@@ -227,94 +193,121 @@ class Wire(SMTPProtocol):
             transport.abort()  # the peer does not read; waiting for it could take for ever
         else:
             transport.close()
-        if self._lost_waiter is None:
-            self._lost_waiter = self._loop.create_future()
-        await self._lost_waiter
 
-    @property
-    def is_open(self) -> bool:
-        """The line is good as far as anybody can know."""
-        return self.connected_s is not None and self._end is None and not self._is_closed
+    async def wait_closed(self) -> None:
+        """Wait until the socket is closed, by whomever: only then may another connection go to the same address."""
+        if self.transport is not None:
+            self._gone = self._loop.create_future()
+            await self._gone
 
-    @property
-    def unsolicited(self) -> tuple[Unsolicited, ...]:
-        """What nobody asked for, in the order in which it came."""
-        return tuple([each.written_down() for each in self._unasked])
+    def interrupt(self) -> None:
+        """Record the step that waits as interrupted; nobody is told its outcome."""
+        self._then, self._then_secure = self._then and _nobody, self._then_secure and _nobody
+        self._break_step(FailureKind.INTERRUPTED, "")
 
-    # --- one exchange -----------------------------------------------------------------------------------------------
+    # --- the steps --------------------------------------------------------------------------------------------------
 
-    async def _exchange(
-        self, phase: Phase, words: tuple[bytes, ...] | None, timeout_s: float, started_s: float
-    ) -> Reply | Failure:
-        self.phase = phase
-        if self._end is not None and self._outcome is None:  # the line is dead: nothing is sent any more
-            self._settle(Failure(phase=phase, kind=self._end[0], detail=self._end[1]))
-            return self._record(phase, None, started_s)
-        sent = None if words is None else _recorded(words)
-        self._start_step(timeout_s)
+    def begin_greeting(self, then: Callable[[Reply | Failure], None], *, timeout_s: float) -> None:
+        """Wait for the greeting, which comes unasked."""
+        since_s = self.connected_s if self.handshaken is None else self.handshaken.ended_s
+        self._begin(Phase.GREETING, then, timeout_s)
+        self._step_began_s = self._step_began_s if since_s is None else since_s
+        self._owes_greeting = False
+        if self._buffer:
+            self._look_for_reply()
+        if self._end is not None:  # it may be there although the line is dead
+            self._break_step(*self._end)
+
+    def begin_command(
+        self,
+        phase: Phase,
+        *words: bytes,
+        timeout_s: float,
+        then: Callable[[Reply | Failure], None],
+        smuggled: bytes = b"",
+    ) -> None:
+        """Send a command and wait for its reply. To a line that is dead nothing is sent; then nothing is recorded as
+        sent either.
+
+        Args:
+            words: joined by spaces, with a line end added. A `Secret` is sent but recorded as `REDACTED`.
+            smuggled: what goes out behind the line end in the same segment, as an attacker would put it there. Only
+                the probe for that hole has a use for it.
+
+        Raises:
+            ValueError: a word has a control character, which could smuggle in another command.
+        """
+        line = b" ".join(words)
+        if COMMAND_INJECTION_REGEX.search(line):
+            self.phase = phase
+            raise ValueError(f"a {phase.value} command with a control character")
+        self._begin(phase, then, timeout_s)
+        if self._end is not None:
+            self._break_step(*self._end)
+            return
+        line += b"\r\n" + smuggled
+        self._sent = line if Secret not in map(type, words) else _redacted(words)
         try:
-            if words is None:
-                await self.read_response()
-            else:
-                await self.execute_command(*words)
+            self.write(line)
         except SMTPServerDisconnected:  # the transport knows that it is over, and has not told us yet
             self._end_by_peer(FailureKind.CLOSED, "")
-            self._settle(Failure(phase=phase, kind=FailureKind.CLOSED))
-        except asyncio.CancelledError:
-            self._settle(Failure(phase=phase, kind=FailureKind.INTERRUPTED, partial=bytes(self._buffer)))
-            self._record(phase, sent, started_s)
-            raise
-        finally:
-            self._step_ends_at = None
-        return self._record(phase, sent, started_s)
 
-    def _record(self, phase: Phase, sent: bytes | None, started_s: float) -> Reply | Failure:
-        """Write down the exchange that is settled, and make room for the next."""
-        outcome = cast("Reply | Failure", self._outcome)
-        self.exchanges.append(
-            Exchange(
-                phase=phase,
-                sent=sent,
-                outcome=outcome,
-                over_tls=self._over_ssl,
-                started_s=started_s,
-                first_byte_s=self._first_byte_s,
-                ended_s=self._settled_s,
-            )
+    def begin_handshake(self, then: Callable[[TlsSession | Failure], None], *, timeout_s: float) -> None:
+        """Begin TLS: after a 220 to STARTTLS, or before anything else where TLS is implicit."""
+        self._start(Phase.TLS, timeout_s)
+        self._then_secure = then
+        self._is_tls_next = False
+        self._layer = layer = tls.begin(self._context or tls.client_context(), self.endpoint.name)
+        if self._end is not None:
+            self._break_step(*self._end)
+            return
+        early = bytes(self._buffer)
+        self._buffer.clear()
+        self._first_byte_s = None
+        self._shake_hands(layer)
+        if early:
+            self._decrypt(layer, early)
+
+    async def greeting(self, timeout_s: float) -> Reply | Failure:
+        """Wait for the greeting."""
+        return await self._wait(lambda then: self.begin_greeting(then, timeout_s=timeout_s))
+
+    async def command(self, phase: Phase, *words: bytes, timeout_s: float, smuggled: bytes = b"") -> Reply | Failure:
+        """Send a command and wait for its reply; see `begin_command`."""
+        return await self._wait(
+            lambda then: self.begin_command(phase, *words, timeout_s=timeout_s, then=then, smuggled=smuggled)
         )
-        if isinstance(outcome, Failure):
-            self.failure = outcome
-        self._outcome = self._first_byte_s = None
-        return outcome
 
-    def _settle(self, outcome: Reply | Failure) -> None:
-        """Set how the exchange ends, once, and wake whoever waits for it."""
-        if self._outcome is None:
-            self._outcome = outcome
-            self._settled_s = self._clock()
-        waiter = self._response_waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(_SETTLED)
+    async def handshake(self, timeout_s: float) -> TlsSession | Failure:
+        """Do the TLS handshake."""
+        return await self._wait(lambda then: self.begin_handshake(then, timeout_s=timeout_s))
 
-    def _fail_connect(self, kind: FailureKind, detail: str) -> Failure:
-        self.failure = Failure(phase=Phase.CONNECT, kind=kind, detail=detail)
-        self.connected_s = None
-        return self.failure
+    async def _wait(self, begin: Callable[[Callable[[_T], None]], None]) -> _T:
+        """Begin a step and wait for its outcome; when cancelled, the step is interrupted."""
+        outcome: asyncio.Future[_T] = self._loop.create_future()
 
-    # --- what the event loop and aiosmtplib call --------------------------------------------------------------------
+        def tell(what: _T) -> None:
+            if not outcome.done():
+                outcome.set_result(what)
+
+        begin(tell)
+        try:
+            return await outcome
+        except asyncio.CancelledError:
+            self.interrupt()
+            raise
+
+    # --- what the event loop calls ----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
+        self.transport = transport
         self.connected_s = self._clock()
         self.local_address = str(transport.get_extra_info("sockname")[0])
-        if self.endpoint.tls is TlsMode.IMPLICIT:
-            self.phase = Phase.TLS
-            self._begin_tls()
-        else:
-            self.phase = Phase.GREETING  # which may be there before anybody waits for it
+        if self._on_connected is not None:
+            self._on_connected()
 
     def data_received(self, data: bytes) -> None:
-        if self._end is not None:
+        if self._end is not None or self.closed_s is not None:
             return
         if self._layer is None:
             self._take(data)
@@ -326,16 +319,15 @@ class Wire(SMTPProtocol):
         return False  # the transport closes: a peer that cannot answer need not be asked
 
     def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
         if isinstance(exc, OSError):
             self._end_by_peer(*explain_os_error(exc, self.endpoint.address))
         elif exc is not None:
             self._end_by_peer(FailureKind.INTERNAL, repr(exc))
         else:
             self._end_by_peer(FailureKind.CLOSED, "")
-        # Whatever waited is settled now, so that aiosmtplib does not make up a 221 for a QUIT without one.
-        super().connection_lost(exc)
-        if self._lost_waiter is not None and not self._lost_waiter.done():
-            self._lost_waiter.set_result(None)
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
 
     def write(self, data: bytes) -> None:
         if self._layer is None:
@@ -347,31 +339,73 @@ class Wire(SMTPProtocol):
             self._end_by_peer(*tls.explain_error(error))
         self._flush(self._layer)
 
-    # --- what comes in ----------------------------------------------------------------------------------------------
+    # --- one exchange -----------------------------------------------------------------------------------------------
+
+    def _begin(self, phase: Phase, then: Callable[[Reply | Failure], None], timeout_s: float) -> None:
+        self._start(phase, timeout_s)
+        self._then = then
+        self._sent = None
+
+    def _start(self, phase: Phase, timeout_s: float) -> None:
+        """Start a step, of which there is one at a time (RFC 5321 4.3.1)."""
+        if self._then is not None or self._then_secure is not None:
+            raise RuntimeError(f"{phase.value} before the step {self.phase.value} is over")
+        self.phase = phase
+        self._step_began_s = self._clock()
+        self._set_time(timeout_s)
+
+    def _settle(self, outcome: Reply | Failure, at_s: float) -> None:
+        """Record how the exchange that waits has ended, and tell who waits for it."""
+        then, self._then = self._then, None
+        if then is None:
+            return
+        self.exchanges.append(
+            Exchange(
+                phase=self.phase,
+                sent=self._sent,
+                outcome=outcome,
+                over_tls=self._over_ssl,
+                started_s=self._step_began_s,
+                first_byte_s=self._first_byte_s,
+                ended_s=at_s,
+            )
+        )
+        self._first_byte_s = None
+        if isinstance(outcome, Failure):
+            self.failure = outcome
+        then(outcome)
 
     def _take(self, data: bytes) -> None:
         """Take plain or decrypted bytes: into the reply that is awaited, or as something that nobody asked for."""
-        waiter = self._response_waiter
-        if not self._response_pending or waiter is None or waiter.done():
+        if self._then is None and not self._owes_greeting:
             self._keep_unasked(data)
             return
+        if not self._buffer:
+            self._first_byte_s = now_s = self._clock()
+            if self._then is not None:
+                reply = parse_regular(data)
+                if reply is not None:
+                    self._accept(reply)
+                    self._settle(reply, now_s)
+                    return
+        self._buffer += data
+        if self._then is not None:
+            if b"\n" in data or len(self._buffer) > MAX_REPLY_BYTES:
+                self._look_for_reply()
+        elif len(self._buffer) > MAX_REPLY_BYTES:
+            self._give_up("more than a greeting can be, before it was asked for")
+
+    def _look_for_reply(self) -> None:
+        """Hand over the reply in the buffer if it is complete, or longer than any may be."""
         buffer = self._buffer
-        if not buffer:
-            self._first_byte_s = self._clock()
-            reply = parse_regular(data)
-            if reply is not None:
-                self._accept(reply)
-                return
-        buffer += data
-        if b"\n" in data:
-            end = reply_end(buffer, 0, self._resume)
-            if end is not None and end <= MAX_REPLY_BYTES:
-                self._deliver(end)
-                return
-            self._resume = buffer.rfind(b"\n") + 1
-        if len(buffer) > MAX_REPLY_BYTES:
-            self._deliver(len(buffer))
+        end = reply_end(buffer, 0, self._resume)
+        if end is not None and end <= MAX_REPLY_BYTES:
+            self._deliver(end)
+        elif len(buffer) > MAX_REPLY_BYTES:
             self._give_up("the reply does not end")
+            self._deliver(len(buffer))
+        else:
+            self._resume = buffer.rfind(b"\n") + 1
 
     def _deliver(self, end: int) -> None:
         """Hand over the reply at the beginning of the buffer; what stands behind it nobody asked for."""
@@ -381,42 +415,29 @@ class Wire(SMTPProtocol):
         reply = parse_reply(raw)
         if reply.code is None:
             partial = (raw + rest)[:MAX_REPLY_BYTES]
-            self._settle(Failure(phase=self.phase, kind=FailureKind.GARBAGE, partial=partial))
+            self._settle(Failure(phase=self.phase, kind=FailureKind.GARBAGE, partial=partial), self._clock())
             return
         self._accept(reply)
-        if rest:
+        if rest:  # before the next command goes out, whose reply it cannot be
             self._keep_unasked(rest)
+        self._settle(reply, self._clock())
 
     def _accept(self, reply: Reply) -> None:
+        """Note what follows from a reply for what comes behind it."""
         self._is_tls_next = self.phase is Phase.STARTTLS and reply.code == 220 and self._layer is None
-        self._settle(reply)
 
     def _keep_unasked(self, data: bytes) -> None:
         self._unasked_bytes += len(data)
         if self._unasked_bytes > MAX_REPLY_BYTES:
             data = data[: max(0, MAX_REPLY_BYTES - self._unasked_bytes + len(data))]
             self._give_up(f"more than {MAX_REPLY_BYTES} bytes that nobody asked for")
-        last = self._unasked[-1] if self._unasked else None
-        if last is not None and (last.after, last.over_tls, last.before_handshake) == (
-            self.phase,
-            self._over_ssl,
-            self._is_tls_next,
-        ):
-            last.raw += data
+        where = (self.phase, self._over_ssl, self._is_tls_next)
+        if self._unasked and self._unasked[-1].where == where:
+            self._unasked[-1].raw += data
         elif data:
-            self._unasked.append(_Unasked(self.phase, self._clock(), self._over_ssl, self._is_tls_next, data))
+            self._unasked.append(_Unasked(where, self._clock(), data))
 
     # --- TLS --------------------------------------------------------------------------------------------------------
-
-    def _begin_tls(self) -> None:
-        self._is_tls_next = False
-        self._handshake_started_s = self._clock()
-        self._layer = tls.begin(self._context or tls.client_context(), self.endpoint.name)
-        self._handshake_waiter = self._loop.create_future()
-        if self._end is not None:
-            self._fail_handshake(*self._end)
-        else:
-            self._shake_hands(self._layer)
 
     def _shake_hands(self, layer: tls.Layer) -> None:
         """Go on with the handshake as far as what came allows."""
@@ -424,36 +445,38 @@ class Wire(SMTPProtocol):
             layer.session.do_handshake()
         except ssl.SSLWantReadError:
             self._flush(layer)
-            return
         except ssl.SSLError as error:
             self._flush(layer)  # our alert
             self._fail_handshake(*tls.explain_error(error))
-            return
-        self._flush(layer)
-        self._over_ssl = True
-        session, self.certificates = tls.read_session(layer.session)
-        self._settle_handshake(session)
+        else:
+            self._flush(layer)
+            self._over_ssl = True
+            session, self.certificates = tls.read_session(layer.session)
+            then = self._record_handshake(session)
+            self._read_all(layer)  # before the next command goes out, whose reply it cannot be
+            then(session)
 
     def _decrypt(self, layer: tls.Layer, data: bytes) -> None:
         layer.incoming.write(data)
-        if not self._over_ssl:
+        if self._over_ssl:
+            self._read_all(layer)
+        elif self._then_secure is not None:
             self._head += data[: MAX_HEAD_BYTES - len(self._head)]
             self._shake_hands(layer)
-            if not self._over_ssl:
-                return
-        try:
-            while plain := layer.session.read(TLS_RECORD_BYTES):
+
+    def _read_all(self, layer: tls.Layer) -> None:
+        """Take all plain text that is there."""
+        end = None
+        while end is None and self._end is None and self.closed_s is None:
+            plain, end = _read(layer.session)
+            if plain:
                 self._take(plain)
-                if self._end is not None:
-                    return
-        except ssl.SSLWantReadError:
-            if layer.outgoing.pending:
-                self._flush(layer)
-        except ssl.SSLError as error:
+            elif end is None:
+                break
+        if layer.outgoing.pending:
             self._flush(layer)
-            self._end_by_peer(*tls.explain_error(error))
-        else:
-            self._end_by_peer(FailureKind.CLOSED, "")  # close_notify
+        if end is not None:
+            self._end_by_peer(*end)
 
     def _flush(self, layer: tls.Layer) -> None:
         data = layer.outgoing.read()
@@ -465,34 +488,29 @@ class Wire(SMTPProtocol):
             kind = FailureKind.TLS_CLOSED
         is_tls = bool(self._head) and self._head[0] in TLS_CONTENT_TYPES
         partial = b"" if is_tls else bytes(self._head)
-        self._settle_handshake(Failure(phase=Phase.TLS, kind=kind, detail=detail, partial=partial))
+        self.failure = Failure(phase=Phase.TLS, kind=kind, detail=detail, partial=partial)
+        self._record_handshake(self.failure)(self.failure)
 
-    def _settle_handshake(self, outcome: TlsSession | Failure) -> None:
-        """Write down how the handshake ended, once, and wake whoever waits for it."""
-        if self.handshaken is None and self._layer is not None:
-            self.handshaken = Handshake(
-                outcome=outcome,
-                server_name=self._layer.server_name,
-                started_s=self._handshake_started_s,
-                ended_s=self._clock(),
-            )
-            if isinstance(outcome, Failure):
-                self.failure = outcome
-        waiter = self._handshake_waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(outcome)
+    def _record_handshake(self, outcome: TlsSession | Failure) -> Callable[[TlsSession | Failure], None]:
+        """Record how the handshake has ended.
 
-    @property
-    def _is_shaking_hands(self) -> bool:
-        return self._handshake_waiter is not None and self.handshaken is None
+        Returns:
+            Whom to tell.
+        """
+        then, self._then_secure = self._then_secure or _nobody, None
+        self.handshaken = Handshake(
+            outcome=outcome,
+            server_name=None if self._layer is None else self._layer.server_name,
+            started_s=self._step_began_s,
+            ended_s=self._clock(),
+        )
+        return then
 
     # --- the end of the line ----------------------------------------------------------------------------------------
 
     def _end_by_peer(self, kind: FailureKind, detail: str) -> None:
-        """Note that nothing can come any more, and settle whatever waits for it."""
-        if self._is_closed:
-            return
-        if self._end is None:
+        """Note that nothing can come any more, and end the step that waits for it."""
+        if self._end is None and self.closed_s is None:
             self.is_closed_by_peer = kind in _ENDINGS_OF_THE_PEER
             self._end = (kind, detail)
         self._break_step(kind, detail)
@@ -506,88 +524,105 @@ class Wire(SMTPProtocol):
 
     def _break_step(self, kind: FailureKind, detail: str) -> None:
         """End the step that waits, if one does."""
-        if self._is_shaking_hands:
+        if self._then_secure is not None:
             self._fail_handshake(kind, detail)
-        elif self._response_pending:
-            self._settle(Failure(phase=self.phase, kind=kind, detail=detail, partial=bytes(self._buffer)))
+        elif self._then is not None:
+            partial = bytes(self._buffer)
+            self._settle(Failure(phase=self.phase, kind=kind, detail=detail, partial=partial), self._clock())
+
+    def _fail_connect(self, kind: FailureKind, detail: str) -> Failure:
+        # It may have stood for the moment in which its time was up.
+        self._then = self._then_secure = self.connected_s = None
+        self.failure = Failure(phase=Phase.CONNECT, kind=kind, detail=detail)
+        self.hang_up()
+        return self.failure
 
     # --- time -------------------------------------------------------------------------------------------------------
 
-    def _start_step(self, timeout_s: float) -> None:
-        """Set when the step that begins must be over, and move the timer where it would come too late."""
-        left_s = max(0.0, self._deadline_s - self._clock())
-        self._step_limit = _limit(timeout_s, left_s)
-        ends_at = self._loop.time() + min(timeout_s, left_s)
-        self._step_ends_at = ends_at
-        if self._timer is None or self._timer.when() > ends_at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_at(ends_at, self._look_at_time)
+    def _set_time(self, timeout_s: float) -> None:
+        """Set when the step that begins must be over, and the timer where it would come too late.
+
+        It is first set for the usual time of a step, which may be before the end of this one: then it is set anew when
+        it comes, which is seldom, instead of with each step.
+        """
+        now_s = self._step_began_s
+        ends_s = now_s + timeout_s
+        self._step_limit_s = timeout_s
+        if ends_s > self._deadline_s:
+            ends_s = self._deadline_s
+            self._step_limit_s = None
+        self._step_ends_s = ends_s
+        if self._timer is None:
+            self._set_timer(min(ends_s, now_s + self._usual_s), now_s)
+        elif self._timer_s > ends_s:
+            self._timer.cancel()
+            self._set_timer(ends_s, now_s)
+
+    def _set_timer(self, at_s: float, now_s: float) -> None:
+        self._timer_s = at_s
+        self._timer = self._loop.call_later(max(0.0, at_s - now_s), self._look_at_time)
 
     def _look_at_time(self) -> None:
-        """End the step if its time is up; the timer may have been set for an earlier step."""
+        """End the step if its time is up; the timer may have been set for an earlier one."""
         self._timer = None
-        if self._step_ends_at is None:
+        if self._then is None and self._then_secure is None:
             return
-        if self._loop.time() < self._step_ends_at:
-            self._timer = self._loop.call_at(self._step_ends_at, self._look_at_time)
+        now_s = self._clock()
+        if now_s < self._step_ends_s:
+            self._set_timer(self._step_ends_s, now_s)
         else:
-            self._break_step(*self._step_limit)
+            self._break_step(*_out_of_time(self._step_limit_s))
 
 
 class _Unasked:
     """Bytes that nobody asked for, as they come in."""
 
-    __slots__ = ("after", "at_s", "before_handshake", "over_tls", "raw")
+    __slots__ = ("at_s", "raw", "where")
 
-    def __init__(self, after: Phase, at_s: float, over_tls: bool, before_handshake: bool, raw: bytes) -> None:
-        self.after = after
+    def __init__(self, where: tuple[Phase, bool, bool], at_s: float, raw: bytes) -> None:
+        self.where = where
+        """After which step, whether over TLS, and whether it ought to have been TLS."""
         self.at_s = at_s
-        self.over_tls = over_tls
-        self.before_handshake = before_handshake
         self.raw = bytearray(raw)
 
     def written_down(self) -> Unsolicited:
+        after, over_tls, before_handshake = self.where
         return Unsolicited(
-            after=self.after,
-            raw=bytes(self.raw),
-            at_s=self.at_s,
-            over_tls=self.over_tls,
-            before_handshake=self.before_handshake,
+            after=after, raw=bytes(self.raw), at_s=self.at_s, over_tls=over_tls, before_handshake=before_handshake
         )
 
 
-def explain_os_error(error: OSError, address: str) -> tuple[FailureKind, str]:
-    """Say what an error of the operating system means for a connection to an address, and in which words it came."""
-    if error.errno is None:
-        return FailureKind.OTHER, str(error)
-    kind = _BY_ERRNO.get(error.errno, FailureKind.OTHER)
-    if kind is FailureKind.UNREACHABLE and not has_route(address):
-        kind = FailureKind.NO_ROUTE
-    return kind, f"{errno.errorcode.get(error.errno, str(error.errno))}: {os.strerror(error.errno)}"
+def _read(session: ssl.SSLObject) -> tuple[bytes, tuple[FailureKind, str] | None]:
+    """Read all plain text that is there, up to what is too much anyway: what came together is taken together.
 
-
-def has_route(address: str) -> bool:
-    """Tell whether this machine has any way to an address.
-
-    Connecting a datagram socket sends nothing: the kernel only looks for a route.
+    Returns:
+        The plain text, and how the session ended if it did.
     """
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    plain = bytearray()
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as route:
-            route.connect((address, _DISCARD_PORT))
-    except OSError as error:
-        return _BY_ERRNO.get(error.errno or 0) not in (FailureKind.UNREACHABLE, FailureKind.NO_ROUTE)
-    return True
+        while len(plain) <= MAX_REPLY_BYTES:
+            record = session.read(TLS_RECORD_BYTES)
+            if not record:
+                return bytes(plain), (FailureKind.CLOSED, "")  # close_notify
+            plain += record
+    except ssl.SSLWantReadError:
+        pass
+    except ssl.SSLError as error:
+        return bytes(plain), tls.explain_error(error)
+    return bytes(plain), None
 
 
-def _limit(timeout_s: float, left_s: float) -> tuple[FailureKind, str]:
-    """What it means when the time for a step is up."""
-    if left_s <= timeout_s:
+def _out_of_time(limit_s: float | None) -> tuple[FailureKind, str]:
+    """What it means when the time for a step is up; None: when that for the whole probe is."""
+    if limit_s is None:
         return FailureKind.DEADLINE, "the time for the whole probe is up"
-    return FailureKind.TIMEOUT, f"not complete within {timeout_s:g} s"
+    return FailureKind.TIMEOUT, f"not complete within {limit_s:g} s"
 
 
-def _recorded(words: tuple[bytes, ...]) -> bytes:
-    """A command as it goes into the evidence."""
+def _redacted(words: tuple[bytes, ...]) -> bytes:
+    """A command with secrets as it goes into the evidence."""
     return b" ".join([REDACTED if isinstance(word, Secret) else word for word in words]) + b"\r\n"
+
+
+def _nobody(outcome: object) -> None:
+    """Takes an outcome that nobody waits for any more."""

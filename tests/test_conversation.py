@@ -304,8 +304,8 @@ async def test_all_but_the_reply_to_quit_is_known_before_it_comes(context: ssl.S
         go.set()
 
     async with ScriptedServer((greeting(MX), serve(MX, changes=changes))) as server:
-        talk = Talk(endpoint(server), options=PATIENT, ehlo_name=EHLO_NAME, clock=clock())
-        await talk.run(on_decided=decide)
+        talk = Talk(endpoint(server), options=PATIENT, ehlo_name=EHLO_NAME, clock=clock(), on_decided=decide)
+        await talk.run()
         await server.idle()
     assert [passed(each) for each in known] == [[("greeting", 220), ("ehlo", 250)]]
     assert passed(talk.so_far()) == [("greeting", 220), ("ehlo", 250), ("quit", 221)]
@@ -314,8 +314,14 @@ async def test_all_but_the_reply_to_quit_is_known_before_it_comes(context: ssl.S
 async def test_a_conversation_without_quit_is_decided_once_too() -> None:
     decided: list[bool] = []
     async with ScriptedServer((Close(),)) as server:
-        talk = Talk(endpoint(server), options=PATIENT, ehlo_name=EHLO_NAME, clock=clock())
-        await talk.run(on_decided=lambda: decided.append(True))
+        talk = Talk(
+            endpoint(server),
+            options=PATIENT,
+            ehlo_name=EHLO_NAME,
+            clock=clock(),
+            on_decided=lambda: decided.append(True),
+        )
+        await talk.run()
         await server.idle()
     assert decided == [True]
 
