@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
-from smtpprobe.reference.patterns import expression, required_literals
+from smtpprobe.reference.recognition import expression, required_literals
 from smtpprobe.reference.wordtables import BannerRow, banners
 
 MAX_TEXT: Final = 1024

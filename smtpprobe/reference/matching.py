@@ -135,7 +135,7 @@ def _judge(
     digit = _class_digit(code, enhanced)
     by_code = _by_code(code, phase, digit)
     if text:
-        from smtpprobe.reference.patterns import find_pattern
+        from smtpprobe.reference.recognition import find_pattern
 
         pattern = find_pattern(code, enhanced, text, frozenset({known}) if known else frozenset())
         if pattern is not None:
@@ -192,7 +192,7 @@ def _by_code(code: int | None, phase: str | None, digit: str) -> _Verdict:
         return _Verdict(f"class:{digit}", None, "generic")
     if row.diagnosis is None:
         return _Verdict(f"code:{row.key}", None, "certain")
-    return _Verdict(f"code:{row.key}", row.diagnosis, "possible" if row.select else "generic")
+    return _Verdict(f"code:{row.key}", row.diagnosis, "possible" if row.select else "generic", retry=row.retry)
 
 
 def _weigh(by_words: _Verdict, by_enhanced: _Verdict, extra: EnhancedRow | None) -> _Verdict:
@@ -247,15 +247,15 @@ def _code_key(row: CodeRow | None, code: int | None) -> str | None:
 def _text(lines: Sequence[str]) -> str:
     if not any(lines):
         return ""
-    from smtpprobe.reference.patterns import MAX_TEXT
     from smtpprobe.reference.reading import plain_text
+    from smtpprobe.reference.recognition import MAX_TEXT
 
     return plain_text(lines, MAX_TEXT)
 
 
 def _known_provider(text: str, hint: str | None) -> str | None:
     """The provider that a host name, a greeting or a mark proves, before any pattern is looked at."""
-    from smtpprobe.reference.patterns import provider_of_host, provider_of_text
+    from smtpprobe.reference.recognition import provider_of_host, provider_of_text
 
     if hint:
         if found := provider_of_host(hint):
@@ -275,7 +275,7 @@ def _provider(pattern: PatternRow | None, text: str, known: str | None, category
         return pattern.provider
     if known is not None or category not in _ABOUT_MAILBOX or "@" not in text:
         return known
-    from smtpprobe.reference.patterns import provider_of_text
+    from smtpprobe.reference.recognition import provider_of_text
 
     return provider_of_text(text, of_mailbox=True)
 

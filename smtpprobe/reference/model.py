@@ -55,7 +55,7 @@ class Explanation(Fact, frozen=True, kw_only=True):
     retry_after_s: int | None = None
     """A sensible wait before the next try; None where waiting does not help or nothing is known."""
     code_key: str | None = None
-    """The entry of the ``replies`` texts: ``421.greeting`` or ``421``; a class (``4xx``, ``xxx``) for an unknown code."""
+    """The entry of the ``replies`` texts: ``421.greeting`` or ``421``; a class, as ``4xx``, for an unknown code."""
     enhanced_key: str | None = None
     """The entry of the ``enhanced`` texts: ``x.7.1``, or ``x.7.x`` for an unknown detail; None without a code."""
     pattern: str | None = None

@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-MAX_CHARACTERS: Final = 64 * 1024
-"""Characters. The rest of a longer text is left off; `evidence.MAX_REPLY_BYTES` is as much."""
+MAX_CHARACTERS: Final = 16 * 1024
+"""Characters. The rest of a longer text is left off; real replies have a few hundred."""
 
 
 class ReadReply(NamedTuple):
@@ -24,6 +24,8 @@ class ReadReply(NamedTuple):
     """The texts of the lines without code and separator, as in `evidence.Reply`."""
     has_mixed_codes: bool
     """Lines have different basic codes."""
+    phase: str | None
+    """Where the reply was met, where the program that quotes it says so: a value of `evidence.Phase`."""
 
 
 _ENHANCED: Final = r"[245]\.[0-9]{1,3}\.[0-9]{1,3}"
@@ -37,9 +39,22 @@ _PREFIX: Final = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 """What programs put before a reply in logs and bounces (RFC 3464 2.3.6)."""
-_BETWEEN: Final = re.compile(rf"\s+(?P<code>[2-5][0-9]{{2}})(?P<dash>[- ])#?(?={_ENHANCED}\s)")
+_IN_REPLY_TO: Final = re.compile(r"\s*\(in reply to ([a-z ]{3,24}?)(?: command)?\)\s*$", re.IGNORECASE)
+"""What Postfix puts behind a reply that it quotes."""
+_PHASES: Final = {
+    "mail from": "mail",
+    "rcpt to": "rcpt",
+    "data": "data",
+    "end of data": "message",
+    "ehlo": "ehlo",
+    "helo": "helo",
+    "starttls": "starttls",
+    "auth": "auth",
+    "quit": "quit",
+}
+_BETWEEN: Final = re.compile(rf"[ \t](?P<code>[2-5][0-9]{{2}})[- ]#?(?={_ENHANCED}\s)")
 """Where another line of the reply began before the line ends got lost."""
-_BARE_BETWEEN: Final = re.compile(r"\s+(?P<code>[2-5][0-9]{2})-(?=[\w<\[(])")
+_BARE_BETWEEN: Final = re.compile(r"[ \t](?P<code>[2-5][0-9]{2})-(?=[\w<\[(])")
 _BRACKETED: Final = re.compile(rf"\(#(?P<enhanced>{_ENHANCED})\)")
 """How qmail and its kin write enhanced codes."""
 _INSIDE: Final = re.compile(rf"(?<![\w.])#?(?P<enhanced>{_ENHANCED})(?![.\w])")
@@ -57,6 +72,9 @@ def read_reply(text: str) -> ReadReply:
     prefix = _PREFIX.match(text)
     if prefix is not None:
         text = text[prefix.end() :]
+    behind = _IN_REPLY_TO.search(text[-64:])
+    if behind is not None:
+        text = text[: len(text) - len(behind[0])]
     codes: list[int] = []
     lines: list[str] = []
     for line in text.splitlines() or [""]:
@@ -69,9 +87,10 @@ def read_reply(text: str) -> ReadReply:
             found = _CODE_LINE.match(part)
             lines.append((found["text"] if found is not None else part).strip())
     enhanced = next((found["enhanced"] for line in lines if (found := _LEADING.match(line))), None)
+    phase = _PHASES.get(behind[1].lower()) if behind is not None else None
     if enhanced is None:
         enhanced = _enhanced_inside(" ".join(lines), codes[0] if codes else None)
-    return ReadReply(codes[0] if codes else None, enhanced, tuple(lines), len(set(codes)) > 1)
+    return ReadReply(codes[0] if codes else None, enhanced, tuple(lines), len(set(codes)) > 1, phase)
 
 
 def _split_joined(line: str, code: str) -> str:

@@ -48,6 +48,7 @@ def answer(line: bytes | None, number: int, phases: frozenset[str], default_phas
 def classify(reply: str, phase: str | None) -> dict[str, Any]:
     """Judge one pasted reply: the facts of a line of output."""
     read = read_reply(reply)
+    phase = phase or read.phase
     found = match(read.code, read.enhanced, phase, read.lines, has_mixed_codes=read.has_mixed_codes)
     return {
         "code": read.code,

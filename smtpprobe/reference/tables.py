@@ -1,18 +1,19 @@
 """The tables of the code book, read when first asked for.
 
-One explanation needs a few rows out of a thousand, and `explain` must start about as fast as the command line library
-itself. So a file is read as text and split into lines at once, while a row becomes a value only when it is looked up.
-The rows are facts and hold for every language; the words are in `smtpprobe.texts` under the same keys. What a column
-means is told in ``data/README.md``.
+One explanation needs two or three small tables, and `explain` must start about as fast as the command line library
+itself. So each file is read when a row of it is asked for, and a row is a plain tuple of texts. The rows are facts and
+hold for every language; the words are in `smtpprobe.texts` under the same keys. What a column means is told in
+``data/README.md``.
 """
 
 from __future__ import annotations
 
 import os
 from functools import cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-_DATA = os.path.join(os.path.dirname(__file__), "data")
+FOLDER: Final = os.path.join(os.path.dirname(__file__), "data")
+"""Where the tables lie; a plain text, since `pathlib` takes longer to import than all of this."""
 
 
 class CodeRow(NamedTuple):
@@ -80,7 +81,7 @@ class KeywordRow(NamedTuple):
 
 def lines(name: str) -> list[str]:
     """The rows of a table, unsplit, without the header."""
-    with open(os.path.join(_DATA, f"{name}.tsv"), encoding="utf-8") as file:
+    with open(os.path.join(FOLDER, f"{name}.tsv"), encoding="utf-8") as file:
         return file.read().splitlines()[1:]
 
 
@@ -187,5 +188,5 @@ def code_row(code: int | None, phase: str | None, diagnosis: str | None = None) 
 
 
 def class_key(code: int) -> str:
-    """The entry of the ``replies`` texts for a number that is in no table: ``4xx``; ``xxx`` for what is no SMTP code."""
+    """The entry of the ``replies`` texts for a number in no table: ``4xx``; ``xxx`` for what is no SMTP code."""
     return f"{code // 100}xx" if 100 <= code <= 599 else "xxx"

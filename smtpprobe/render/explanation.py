@@ -18,6 +18,7 @@ from smtpprobe.render.layout import Terminal, cell_width, wrap
 
 if TYPE_CHECKING:
     from smtpprobe.reference.matching import Match
+    from smtpprobe.reference.reading import ReadReply
 
 SCHEMA: Final = "smtpprobe/explain/1"
 
@@ -344,20 +345,15 @@ def _diagnosis(value: str, language: str) -> Block:
 # --- whole replies --------------------------------------------------------------------------------------------------
 
 
-def judge(reply: str, phase: str | None) -> tuple[int | None, str | None, Match]:
-    """Take a pasted reply apart and match it: its code, its enhanced code, what it means."""
+def judge(reply: str, phase: str | None) -> tuple[ReadReply, str | None, Match]:
+    """Take a pasted reply apart and match it: the parts, the phase, what it means."""
     from smtpprobe.reference.matching import match
     from smtpprobe.reference.reading import read_reply
 
     read = read_reply(reply)
+    phase = phase or read.phase
     found = match(read.code, read.enhanced, phase, read.lines, has_mixed_codes=read.has_mixed_codes)
-    return read.code, read.enhanced, found
-
-
-def facts_of_reply(reply: str, phase: str | None) -> dict[str, Any]:
-    """What programs get for a reply, without any words."""
-    code, enhanced, found = judge(reply, phase)
-    return _reply_facts(code, enhanced, phase, found)
+    return read, phase, found
 
 
 def _reply_facts(code: int | None, enhanced: str | None, phase: str | None, found: Match) -> dict[str, Any]:
@@ -383,7 +379,8 @@ def _reply_facts(code: int | None, enhanced: str | None, phase: str | None, foun
 
 
 def _reply(reply: str, phase: str | None, language: str) -> Block:
-    code, enhanced, found = judge(reply, phase)
+    read, phase, found = judge(reply, phase)
+    code, enhanced = read.code, read.enhanced
     number = str(code) if code is not None else None
     general = _words(language, "replies", number if number in codes() else found.code_key)
     here = _words(language, "replies", found.code_key) if found.code_key != number else {}

@@ -9,6 +9,7 @@ so that no server can make one slow.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
@@ -33,10 +34,20 @@ _MIN_LITERAL: Final = 2
 """Characters. A shorter literal would be in nearly every text."""
 
 
-class _Candidate(NamedTuple):
-    row: PatternRow
-    literals: tuple[str, ...]
-    """One of them is in every text that the row fulfils; empty where there is no telling."""
+_GRAM: Final = 4
+"""Characters. Literals are looked up by a piece of this length, so that a text is gone through once for all rows."""
+
+
+class _Candidates(NamedTuple):
+    """The rows for one code, in order, made ready to be found."""
+
+    rows: tuple[PatternRow, ...]
+    grams: dict[str, tuple[int, ...]]
+    """Piece of a literal -> the rows that may hold where it stands."""
+    short: tuple[tuple[str, int], ...]
+    """Literals that are shorter than a piece, and their rows."""
+    always: tuple[int, ...]
+    """Rows without any literal."""
 
 
 def find_pattern(
@@ -51,13 +62,14 @@ def find_pattern(
         known: the providers that a host name or a mark has proved, for the rows that need one.
     """
     lower = text.lower()
-    for row, literals in _candidates(code):
-        if literals:
-            for literal in literals:
-                if literal in lower:
-                    break
-            else:
-                continue
+    candidates = _candidates(code)
+    grams = candidates.grams
+    found = set(candidates.always)
+    for gram in grams.keys() & {lower[start : start + _GRAM] for start in range(len(lower) - _GRAM + 1)}:
+        found.update(grams[gram])
+    found.update(index for literal, index in candidates.short if literal in lower)
+    for index in sorted(found):
+        row = candidates.rows[index]
         if row.proof == "host-only" and row.provider not in known:
             continue
         if _has_enhanced(row, enhanced) and expression(row.marker).search(text):
@@ -76,11 +88,25 @@ def expression(marker: str) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=1024)
-def _candidates(code: int | None) -> tuple[_Candidate, ...]:
-    """The rows for a code, in order."""
+def _candidates(code: int | None) -> _Candidates:
     digits = "" if code is None else str(code)
-    rows = [row for row in patterns().values() if any(_is_for(entry, digits) for entry in row.codes)]
-    return tuple(_Candidate(row, required_literals(row.marker)) for row in rows)
+    rows = tuple(row for row in patterns().values() if any(_is_for(entry, digits) for entry in row.codes))
+    literals = [required_literals(row.marker) for row in rows]
+    frequency = Counter(gram for each in literals for literal in each for gram in set(_grams(literal)))
+    grams: dict[str, list[int]] = {}
+    short: list[tuple[str, int]] = []
+    for index, each in enumerate(literals):
+        for literal in each:
+            if len(literal) < _GRAM:
+                short.append((literal, index))
+            else:
+                grams.setdefault(min(_grams(literal), key=frequency.__getitem__), []).append(index)
+    always = tuple(index for index, each in enumerate(literals) if not each)
+    return _Candidates(rows, {gram: tuple(found) for gram, found in grams.items()}, tuple(short), always)
+
+
+def _grams(literal: str) -> list[str]:
+    return [literal[start : start + _GRAM] for start in range(len(literal) - _GRAM + 1)]
 
 
 def _is_for(entry: str, digits: str) -> bool:
