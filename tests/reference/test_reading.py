@@ -1,0 +1,110 @@
+"""Replies that were pasted: whatever was lost or added on the way."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smtpprobe.reference.reading import MAX_CHARACTERS, plain_text, read_reply
+
+LIMIT = 2048
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "enhanced", "lines"),
+    [
+        ("550 5.1.1 User unknown", 550, "5.1.1", ("5.1.1 User unknown",)),
+        ("  550  User unknown \r\n", 550, None, ("User unknown",)),
+        ("550-5.7.1 one\r\n550 5.7.1 two", 550, "5.7.1", ("5.7.1 one", "5.7.1 two")),
+        ("550-5.7.1 one\\n550 5.7.1 two", 550, "5.7.1", ("5.7.1 one", "5.7.1 two")),
+        ("550-5.7.1 one\\r\\n550 5.7.1 two", 550, "5.7.1", ("5.7.1 one", "5.7.1 two")),
+        ("550-5.7.1 one 550-5.7.1 two 550 5.7.1 three", 550, "5.7.1", ("5.7.1 one", "5.7.1 two", "5.7.1 three")),
+        ("550-one 550-two", 550, None, ("one", "two")),
+        ("550 call 550-1234 now", 550, None, ("call 550-1234 now",)),
+        ("550", 550, None, ("",)),
+        ("550-", 550, None, ("",)),
+        ("421", 421, None, ("",)),
+        ("smtp; 550 5.1.1 User unknown", 550, "5.1.1", ("5.1.1 User unknown",)),
+        ("Diagnostic-Code: smtp; 550 no", 550, None, ("no",)),
+        ("X-Postfix; 550 no", 550, None, ("no",)),
+        ("host mx.dest.example[192.0.2.1] said: 550 5.1.1 no", 550, "5.1.1", ("5.1.1 no",)),
+        ("554 sorry, no mailbox (#5.1.1)", 554, "5.1.1", ("sorry, no mailbox (#5.1.1)",)),
+        ("554 #5.1.0 Address rejected", 554, "5.1.0", ("#5.1.0 Address rejected",)),
+        ("554 refused, 5.7.1 see above", 554, "5.7.1", ("refused, 5.7.1 see above",)),
+        ("554 version 4.9.1 is too old", 554, None, ("version 4.9.1 is too old",)),
+        ("554 host 5.7.1.2 refused", 554, None, ("host 5.7.1.2 refused",)),
+        ("554 4.7.1x", 554, None, ("4.7.1x",)),
+        ("Mailbox full", None, None, ("Mailbox full",)),
+        ("5.2.2 Mailbox full", None, "5.2.2", ("5.2.2 Mailbox full",)),
+        ("5501 is no code", None, None, ("5501 is no code",)),
+        ("", None, None, ("",)),
+    ],
+)
+def test_code_enhanced_code_and_lines_are_found(
+    text: str, code: int | None, enhanced: str | None, lines: tuple[str, ...]
+) -> None:
+    read = read_reply(text)
+    assert (read.code, read.enhanced, read.lines) == (code, enhanced, lines)
+    assert not read.has_mixed_codes
+    assert read.phase is None
+
+
+def test_lines_with_different_codes_are_told() -> None:
+    read = read_reply("550-no\n450 later")
+    assert (read.code, read.has_mixed_codes) == (550, True)
+
+
+@pytest.mark.parametrize(
+    ("behind", "phase"),
+    [
+        ("RCPT TO command", "rcpt"),
+        ("MAIL FROM command", "mail"),
+        ("end of DATA command", "message"),
+        ("DATA command", "data"),
+        ("EHLO command", "ehlo"),
+        ("XYZ command", None),
+    ],
+)
+def test_the_step_that_postfix_names_behind_a_reply_is_taken_off_and_kept(behind: str, phase: str | None) -> None:
+    read = read_reply(f"host mx[192.0.2.1] said: 550 5.7.1 no (in reply to {behind})")
+    assert (read.lines, read.phase) == (("5.7.1 no",), phase)
+
+
+def test_a_long_text_is_cut() -> None:
+    assert sum(map(len, read_reply("550 " + "x" * 100_000).lines)) == MAX_CHARACTERS - len("550 ")
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        (["5.7.1 one", "5.7.1  two "], "one two"),
+        (["5.7.1: one"], "one"),
+        (["#5.1.0 one"], "#5.1.0 one"),
+        (["5.7.1.2 one"], "5.7.1.2 one"),
+        (["", " "], ""),
+        ([], ""),
+    ],
+)
+def test_lines_become_one_text_without_their_leading_codes(lines: list[str], text: str) -> None:
+    assert plain_text(lines, LIMIT) == text
+
+
+def test_the_text_is_no_longer_than_asked_for() -> None:
+    assert len(plain_text(["x" * 5000, "y"], LIMIT)) == LIMIT
+    assert len(plain_text(["x"] * 5000, LIMIT)) == LIMIT
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_read(text: str) -> None:
+    read = read_reply(text)
+    assert read.lines
+    assert read.code is None or 0 <= read.code <= 999
+
+
+@given(st.integers(200, 599), st.lists(st.text("abcXYZ ()<>@:;", max_size=30), min_size=1))
+def test_code_and_lines_of_a_whole_reply_survive(code: int, texts: list[str]) -> None:
+    *first, last = texts
+    read = read_reply("\n".join((*(f"{code}-{text}" for text in first), f"{code} {last}")))
+    assert read.code == code
+    assert read.lines == tuple(text.strip() for text in texts)
