@@ -1,0 +1,141 @@
+"""How fast `explain` is and how well it judges. Run it by hand; no test depends on a clock.
+
+    python tests/benchmarks/explain.py [start|match|hostile|quality ...]
+
+start    CPU of ``smtpprobe explain 421`` against a bare ``import click``, in paired runs with compiled modules
+match    time of judging one reply, warm
+hostile  the slowest text for each expression, and lines of 64 KiB
+quality  precision and recall on the made-up replies of ``tests/reference/replies.tsv``
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from smtpprobe.reference import banners, patterns
+from smtpprobe.reference.matching import match
+from smtpprobe.reference.reading import ReadReply, read_reply
+from smtpprobe.reference.recognition import MAX_TEXT, expression
+
+PAIRS = 30
+REPLIES = Path(__file__).parent.parent / "reference" / "replies.tsv"
+
+
+def rows() -> list[tuple[str, str, str]]:
+    lines = REPLIES.read_text(encoding="utf-8").splitlines()[1:]
+    return [(category, phase, reply) for category, phase, reply in (line.split("\t") for line in lines)]
+
+
+def start() -> None:
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": cache}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+
+        def cpu_s(*arguments: str) -> float:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(
+                [sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, env=environment, timeout=60
+            )
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+        click, explain = ("-c", "import click"), ("-m", "smtpprobe", "explain", "421")
+        cpu_s(*click), cpu_s(*explain)  # fill the cache
+        pairs = [(cpu_s(*click), cpu_s(*explain)) for _ in range(PAIRS)]
+    ratios = [explained / bare for bare, explained in pairs]
+    print(f"import click           {statistics.median(bare for bare, _ in pairs) * 1000:7.1f} ms CPU, median")
+    print(f"smtpprobe explain 421  {statistics.median(each for _, each in pairs) * 1000:7.1f} ms CPU, median")
+    print(f"ratio                  {statistics.median(ratios):7.2f} (at most 1.5 is wanted)")
+
+
+def judge(reply: ReadReply) -> None:
+    match(reply.code, reply.enhanced, None, reply.lines)
+
+
+def read_and_judge(text: str) -> None:
+    judge(read_reply(text))
+
+
+def timed_us(what: Callable[[], object]) -> float:
+    began = time.process_time()
+    what()
+    return (time.process_time() - began) * 1e6
+
+
+def match_() -> None:
+    texts = [reply for _, _, reply in rows()]
+    texts += [example for row in patterns().values() for example in row.examples]
+    read = [read_reply(text) for text in texts]
+    for reply in read:
+        judge(reply)
+    best = sorted((min(timed_us(partial(judge, reply)) for _ in range(5)), reply.lines) for reply in read)
+    times = [each for each, _ in best]
+    print(f"replies  {len(read)}, provider patterns {len(patterns())}, fingerprints {len(banners())}")
+    print(f"reading  {timed_us(lambda: [read_reply(text) for text in texts]) / len(texts):7.1f} us, mean")
+    print(f"judging  {statistics.mean(times):7.1f} us, mean; {times[len(times) // 2]:.1f} median (below 200 is wanted)")
+    print(f"slowest  {times[-1]:7.1f} us: {best[-1][1]}")
+
+
+def hostile_texts(marker: str, example: str) -> Iterator[str]:
+    text = " ".join(read_reply(example).lines)
+    found = expression(marker).search(text)
+    core = found[0] if found is not None else text
+    for size in range(1, len(core) + 1):
+        yield (core[:size] * (MAX_TEXT // size + 1))[:MAX_TEXT]
+        yield ((core[:size] + " ") * (MAX_TEXT // size + 1))[:MAX_TEXT]
+
+
+def hostile() -> None:
+    slowest: list[tuple[float, str]] = []
+    markers = [(row.id, row.marker, row.examples) for row in patterns().values()]
+    markers += [(row.id, row.marker, row.examples) for row in banners().values() if row.where != "host"]
+    for key, marker, examples in markers:
+        for example in examples:
+            for text in hostile_texts(marker, example):
+                slowest.append((timed_us(partial(expression(marker).search, text)), key))
+    slowest.sort(reverse=True)
+    print(f"expressions  {len(markers)}, slowest: {slowest[0][0] / 1000:.2f} ms ({slowest[0][1]})")
+    pieces = ("user ", "not ", "<", "a@", "a.", "1.", "a=", "https://", " ", "a", "spam user sender relay ", "用户不")
+    for piece in pieces:
+        line = "550 " + piece * (64 * 1024 // len(piece))
+        read_and_judge(line)
+        took = min(timed_us(partial(read_and_judge, line)) for _ in range(3))
+        print(f"  64 KiB of {piece!r:28} {took / 1000:6.2f} ms")
+
+
+def quality() -> None:
+    wanted: collections.Counter[str] = collections.Counter()
+    given: collections.Counter[str] = collections.Counter()
+    right: collections.Counter[str] = collections.Counter()
+    sure_and_wrong = 0
+    for category, phase, text in rows():
+        reply = read_reply(text)
+        found = match(reply.code, reply.enhanced, None if phase == "-" else phase, reply.lines)
+        wanted[category] += 1
+        given[found.category] += 1
+        right[category] += found.category == category
+        sure_and_wrong += found.category != category and found.confidence in ("certain", "likely")
+    print(f"{'kind':22} {'replies':>7} {'precision':>9} {'recall':>7}")
+    for category, count in sorted(wanted.items()):
+        precision = right[category] / given[category] if given[category] else 0.0
+        print(f"{category:22} {count:7} {precision:9.2f} {right[category] / count:7.2f}")
+    total = sum(wanted.values())
+    print(f"{'all':22} {total:7} {sum(right.values()) / total:9.2f}; sure and wrong: {sure_and_wrong / total:.3f}")
+
+
+PARTS: dict[str, Callable[[], None]] = {"start": start, "match": match_, "hostile": hostile, "quality": quality}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or PARTS:
+        print(f"--- {name}")
+        PARTS[name]()
