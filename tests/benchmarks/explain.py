@@ -101,8 +101,8 @@ def hostile() -> None:
     markers += [(row.id, row.marker, row.examples) for row in banners().values() if row.where != "host"]
     for key, marker, examples in markers:
         for example in examples:
-            for text in hostile_texts(marker, example):
-                slowest.append((timed_us(partial(expression(marker).search, text)), key))
+            texts = hostile_texts(marker, example)
+            slowest += [(timed_us(partial(expression(marker).search, text)), key) for text in texts]
     slowest.sort(reverse=True)
     print(f"expressions  {len(markers)}, slowest: {slowest[0][0] / 1000:.2f} ms ({slowest[0][1]})")
     pieces = ("user ", "not ", "<", "a@", "a.", "1.", "a=", "https://", " ", "a", "spam user sender relay ", "用户不")
