@@ -189,6 +189,8 @@ def _opened(name: str) -> IO[bytes]:
         OptionError: it cannot be read.
     """
     if name == "-":
+        if sys.stdin is None:
+            raise OptionError("there is no stdin to read")
         return open(sys.stdin.fileno(), "rb", closefd=False)
     try:
         return open(name, "rb")

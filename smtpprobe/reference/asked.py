@@ -61,7 +61,7 @@ def recognise(text: str, is_finding: Callable[[str], bool]) -> Asked | None:
         return Asked(Kind.ENHANCED, found[1], text)
     if not word:
         return None
-    if keyword := _keyword(word):
+    if keyword := keyword_of(word):
         return Asked(Kind.KEYWORD, keyword, text)
     if lower in diagnoses():
         return Asked(Kind.DIAGNOSIS, lower, text)
@@ -93,7 +93,7 @@ def recognise_all(words: Sequence[str], is_finding: Callable[[str], bool]) -> li
     return [each for each in asked if each is not None]
 
 
-def _keyword(word: str) -> str | None:
+def keyword_of(word: str) -> str | None:
     """The keyword of a line of an EHLO reply, parameters and all: ``SIZE 35882577``; None where it is none."""
     first, _, rest = word.upper().partition(" ")
     known = keywords()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from smtpprobe import texts
-from smtpprobe.reference.asked import Asked, Kind
+from smtpprobe.reference.asked import Asked, Kind, keyword_of
 from smtpprobe.reference.tables import class_key, code_row, codes, contexts, diagnoses, enhanced_row, keywords
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.layout import Terminal, cell_width, wrap
@@ -413,7 +413,8 @@ def _reply(reply: str, phase: str | None, language: str) -> Block:
             ("certainty", f"{_label(language, 'confidence', found.confidence)} ({found.rule})"),
             ("source", "; ".join(found.references)),
             ("see", "\n".join(found.links)),
-        ),
+        )
+        + _offered(read, language),
         facts={"kind": "reply", "reply": reply, **_reply_facts(code, enhanced, phase, found)},
         words={
             "title": title,
@@ -425,6 +426,18 @@ def _reply(reply: str, phase: str | None, language: str) -> Block:
             "contradictions": contradictions.split("\n") if contradictions else [],
         },
     )
+
+
+def _offered(read: ReadReply, language: str) -> tuple[Line, ...]:
+    """What each keyword of an EHLO reply means (RFC 5321 4.1.1.1: the first line greets, the others are keywords)."""
+    if read.code != 250 or len(read.lines) < 2:
+        return ()
+    told = {}
+    for line in read.lines[1 : MAX_SHOWN_LINES + 1]:
+        keyword = keyword_of(line)
+        if keyword is not None:
+            told[keyword] = _words(language, "keywords", keyword).get("meaning", "")
+    return tuple(Line(keyword, meaning) for keyword, meaning in told.items() if meaning)
 
 
 def _digit(code: int | None, enhanced: str | None) -> str:

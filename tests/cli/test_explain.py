@@ -99,6 +99,12 @@ def test_a_reply_without_its_quotes_is_understood(capsys: pytest.CaptureFixture[
     assert said(capsys, "550", "5.1.1", "User", "unknown") == said(capsys, "550 5.1.1 User unknown")
 
 
+def test_the_keywords_of_an_ehlo_reply_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    out = said(capsys, "250-mx.dest.example\n250-SIZE 1000\n250-XFROB\n250 CHUNKING", "--phase", "ehlo")
+    heads = heads_of(out.splitlines()[5:])
+    assert heads[-2:] == ["SIZE", "CHUNKING"]
+
+
 def test_words_alone_are_judged_and_the_missing_code_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     out = said(capsys, "mailbox is full")
     assert "Mailbox full" in out
