@@ -69,7 +69,7 @@ class Finding(Fact, frozen=True, kw_only=True):
     reply: Reply | None = None
     """The reply that it rests on, if it rests on one."""
     explanation: Explanation | None = None
-    """What that reply means where it stands."""
+    """What that reply means where it stands; None too where it reports success."""
 
 
 class Annotation(Fact, frozen=True, kw_only=True):

@@ -125,6 +125,14 @@ def test_the_names_of_the_certificate_are_listed() -> None:
     assert finding.params == {"name": "mx1.example.org", "names": ("www.example.net", "example.net", "192.0.2.9")}
 
 
+def test_without_alternative_names_the_common_name_is_shown() -> None:
+    leaf = certificate("www.example.net", dns_names=())
+    report = judge(shown(leaf, trust(matched=False), endpoint()))
+    assert found("certificate-name-mismatch", report).params["names"] == ("www.example.net",)
+    report = judge(shown(certificate(dns_names=(), common_name=None), trust(matched=False), endpoint()))
+    assert found("certificate-name-mismatch", report).params["names"] == ("-",)
+
+
 def test_without_a_name_to_compare_a_certificate_is_neither_praised_nor_blamed() -> None:
     report = judge(shown(GOOD, trust(matched=None, name=None), endpoint()))
     assert not {each for each in ids(report) if each.startswith("certificate-")}

@@ -131,6 +131,33 @@ def test_an_id_is_declared_once() -> None:
     assert len(KINDS) == len(by_id)
 
 
+def test_what_is_always_an_error_and_what_is_always_fine() -> None:
+    fixed = {each.id: each.severity for each in KINDS.values() if len(each.severities) == 1}
+    assert {id_ for id_, severity in fixed.items() if severity is Severity.ERROR and id_ in SCENARIOS} == {
+        "domain-not-found",
+        "host-not-found",
+        "host-without-address",
+        "mx-all-unreachable",
+        "mx-is-address-literal",
+        "mx-is-localhost",
+        "mx-lookup-bogus",
+        "no-mail-host",
+        "no-service",
+        "null-mx-beside-others",
+    }
+    assert {id_ for id_, severity in fixed.items() if severity is Severity.OK and id_ in SCENARIOS} == {
+        "certificate-trusted",
+        "mail-reachable",
+        "mx-found",
+        "starttls-works",
+        "submission-reachable",
+        "tls-works",
+    }
+    assert {id_ for id_, severity in fixed.items() if severity is Severity.WARNING and id_ in SCENARIOS} == {
+        "mx-is-alias"
+    }
+
+
 def test_ids_are_kebab_case() -> None:
     strange = [each for each in KINDS if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+|interrupted|greylisted", each)]
     assert not strange
