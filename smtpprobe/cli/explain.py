@@ -125,22 +125,23 @@ def _asked_in_files(names: list[str]) -> Iterator[Asked]:
 
 def _write(asked: Iterator[Asked], phase: str | None, lang: str | None, format: str) -> None:
     from smtpprobe.cli.options import language
-    from smtpprobe.render import explanation
+    from smtpprobe.render import explanation_text as forms
+    from smtpprobe.render.explanation import explain
 
     chosen = language(lang)
-    blocks = (explanation.explain(each, phase, chosen) for each in asked)
+    blocks = (explain(each, phase, chosen) for each in asked)
     if format in ("json", "ndjson"):
-        _write_json(map(explanation.document, blocks), chosen, explanation.SCHEMA, is_lines=format == "ndjson")
+        _write_json(map(forms.document, blocks), chosen, forms.SCHEMA, is_lines=format == "ndjson")
         return
     if format == "markdown":
         for number, block in enumerate(blocks):
-            _say("\n".join((*([""] if number else ()), *explanation.markdown(block))))
+            _say("\n".join((*([""] if number else ()), *forms.markdown(block))))
         return
     from smtpprobe.render.layout import describe_terminal
 
     terminal = describe_terminal(sys.stdout)
     for number, block in enumerate(blocks):
-        _say("\n".join((*([""] if number else ()), *explanation.text(block, terminal))))
+        _say("\n".join((*([""] if number else ()), *forms.text(block, terminal))))
 
 
 def _write_json(documents: Iterable[dict[str, Any]], language: str, schema: str, *, is_lines: bool) -> None:

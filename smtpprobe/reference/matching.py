@@ -297,7 +297,7 @@ def _contradictions(
     if has_mixed_codes:
         found.append("mixed-codes")
     if text and code is not None:
-        from smtpprobe.reference.wording import sounds_permanent, sounds_temporary
+        from smtpprobe.reference.lasting import sounds_permanent, sounds_temporary
 
         is_lasting = verdict.is_by_words and category in _LASTING and verdict.confidence in ("certain", "likely")
         if 400 <= code <= 499 and (is_lasting or sounds_permanent(text)):

@@ -345,28 +345,3 @@ def _rules() -> tuple[_Rule, ...]:
         lacks = mask(row.lacks) if row.lacks else 0
         rules.append(_Rule(row, tuple(terms), tuple(near), lacks, row.codes))
     return tuple(rules)
-
-
-# --- how lasting it sounds ------------------------------------------------------------------------------------------
-
-_PERMANENT: Final = re.compile(
-    r"\bpermanent(?:ly)?\b|\bdo not (?:retry|try again)\b|\bwill not be retried\b|\bnever\b|\bfinal(?:ly)? rejected\b"
-    r"|\bdauerhaft\b|\bendgültig\b|\bdéfinitive?(?:ment)?\b|\bpermanente(?:mente)?\b",
-    re.IGNORECASE,
-)
-_TEMPORARY: Final = re.compile(
-    r"\btemporar(?:y|ily)\b|(?<!not )\b(?:try|retry|trying|come back) (?:again|later|back)\b|\bdeferred\b"
-    r"|\bin (?:a few|some|[0-9]{1,4}) (?:seconds|minutes|hours)\b|\bvorübergehend|\bspäter\b|\btemporaire"
-    r"|\bplus tard\b|\bmás tarde\b|\btemporalmente\b|\bpiù tardi\b|\bmais tarde\b|稍后|稍後|暂时",
-    re.IGNORECASE,
-)
-
-
-def sounds_permanent(text: str) -> bool:
-    """Tell whether the words say that trying again is useless."""
-    return _PERMANENT.search(text) is not None and _TEMPORARY.search(text) is None
-
-
-def sounds_temporary(text: str) -> bool:
-    """Tell whether the words say to try again."""
-    return _TEMPORARY.search(text) is not None and _PERMANENT.search(text) is None

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpprobe.reference import wordings
+from smtpprobe.reference.lasting import sounds_permanent, sounds_temporary
 from smtpprobe.reference.matching import match
 from smtpprobe.reference.reading import read_reply
-from smtpprobe.reference.wording import find_wording, ideas_of, sounds_permanent, sounds_temporary
+from smtpprobe.reference.wording import find_wording, ideas_of
 from smtpprobe.reference.wordtables import lexicon
 
 REPLIES = [
