@@ -228,6 +228,7 @@ def style(*, lang: str | None, fail_on: str, verbose: int, quiet: bool) -> Style
 
 _PORTS: Final = "Where to connect"
 _NAMES: Final = "Names and trust"
+_MORE: Final = "Further connections and questions"
 _TIMES: Final = "Time"
 
 
@@ -271,6 +272,28 @@ def probe_options(function: F) -> F:
             ),
             option("--ehlo", section=_NAMES, metavar="NAME", help="Say this in EHLO instead of our own host name."),
             option(
+                "--tls-versions", section=_MORE, is_flag=True, help="Try TLS 1.0 to 1.3 one by one: 4 more connections."
+            ),
+            option(
+                "--security",
+                section=_MORE,
+                is_flag=True,
+                help="Probe for known holes, up to 4 more connections; intrusive, but no mail is sent.",
+            ),
+            option(
+                "--submission-discovery",
+                section=_MORE,
+                is_flag=True,
+                help="Look up where mail programs find the submission service (SRV).",
+            ),
+            option(
+                "--trust-ad",
+                section=_NAMES,
+                is_flag=True,
+                help="Believe the resolver about DNSSEC although it is not on this machine.",
+            ),
+            option("--policy-port", section=_NAMES, type=click.IntRange(1, 65535), default=443, hidden=True),
+            option(
                 "--timeout",
                 section=_TIMES,
                 type=Duration(),
@@ -294,6 +317,11 @@ def options(
     ehlo: str | None = None,
     timeout: float | None = None,
     deadline: float | None = None,
+    tls_versions: bool = False,
+    security: bool = False,
+    submission_discovery: bool = False,
+    trust_ad: bool = False,
+    policy_port: int = 443,
 ) -> Options:
     """Make the options of a probe of what was typed.
 
@@ -321,4 +349,9 @@ def options(
         timeout_s=usual.timeout_s if timeout is None else timeout,
         greeting_timeout_s=usual.greeting_timeout_s if timeout is None else timeout,
         deadline_s=usual.deadline_s if deadline is None else deadline,
+        tls_versions=tls_versions,
+        security=security,
+        submission_discovery=submission_discovery,
+        trust_ad=trust_ad,
+        policy_port=policy_port,
     )
