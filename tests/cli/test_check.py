@@ -54,7 +54,15 @@ def test_help_groups_the_options_and_tells_the_exit_status(capsys: pytest.Captur
     assert main(["check", "--help"]) == 0
     text = capsys.readouterr().out
     headings = re.findall(r"^(\w[\w ]*):$", text, re.MULTILINE)
-    assert headings == ["Where to connect", "Names and trust", "Time", "Report", "Help", "Exit status"]
+    assert headings == [
+        "Where to connect",
+        "Names and trust",
+        "Further connections and questions",
+        "Time",
+        "Report",
+        "Help",
+        "Exit status",
+    ]
     for status in ("0 ", "1 ", "2 ", "3 ", "130 "):
         assert f"\n  {status}" in text
     assert "One of text, json" in text
