@@ -34,7 +34,8 @@ def lookup_lines(evidence: Evidence, language: str) -> Iterator[DnsLine]:
     for reverse in resolution.reverse:
         yield _reverse_line(reverse, language)
     policies = evidence.policies
-    texts = filter(None, (policies.mta_sts, policies.tls_rpt, *policies.services))
+    policy_host = policies.policy.lookups if policies.policy is not None else ()
+    texts = filter(None, (policies.mta_sts, *policy_host, policies.tls_rpt, *policies.services))
     for lookup in (*(each.lookup for each in policies.tlsa), *texts):
         yield _dns_line(lookup, language)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -11,6 +12,9 @@ from smtpprobe.evidence import Certificate, Evidence, Handshake, TlsSession, Tru
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.words import label
 from smtpprobe.report import Severity
+
+MAX_NAMES: Final = 12
+"""So many names of a certificate are told: shared ones have hundreds. The evidence has them all."""
 
 
 class Remark(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,9 +47,15 @@ class Certificates:
         return lines
 
 
+def version_words(version: str) -> str:
+    """Write ``TLSv1.3`` as people do, and ``TLSv1`` so that it is not taken for all of them."""
+    name = version.replace("TLSv", "TLS ")
+    return escape(f"{name}.0" if name == "TLS 1" else name)
+
+
 def session_line(handshake: Handshake, session: TlsSession, language: str) -> str:
     """What was agreed on, in one line."""
-    parts = [session.version.replace("TLSv", "TLS "), session.cipher]
+    parts = [version_words(session.version), session.cipher]
     if session.secret_bits is not None:
         parts.append(label(language, "session", "secret", bits=session.secret_bits))
     parts.append(session.group or "")
@@ -56,12 +66,17 @@ def session_line(handshake: Handshake, session: TlsSession, language: str) -> st
 
 def session_remarks(certificates: Certificates, session: TlsSession, language: str) -> Iterator[Remark]:
     """Whether the chain is trusted, and the certificates of the chain."""
-    if session.trust is not None:
-        look = Severity.OK if session.trust.is_trusted else Severity.WARNING
-        yield Remark(
-            name=label(language, "session", "trust"), text=_trust_words(session.trust, language), severity=look
-        )
-    for number, sha256 in enumerate(session.chain, 1):
+    yield from chain_remarks(certificates, session.trust, session.chain, language)
+
+
+def chain_remarks(
+    certificates: Certificates, trust: Trust | None, chain: tuple[str, ...], language: str
+) -> Iterator[Remark]:
+    """Whether a chain is trusted, and its certificates."""
+    if trust is not None:
+        look = Severity.OK if trust.is_trusted else Severity.WARNING
+        yield Remark(name=label(language, "session", "trust"), text=_trust_words(trust, language), severity=look)
+    for number, sha256 in enumerate(chain, 1):
         name = label(language, "session", "chain", number=number)
         yield Remark(name=name, text="\n".join(certificates.lines(sha256, language)))
 
@@ -93,7 +108,9 @@ def _certificate(certificate: Certificate, now: datetime, language: str) -> Iter
     yield line("issuer", escape(certificate.issuer) or "-")
     names = [*certificate.dns_names, *certificate.ip_addresses]
     if names:
-        yield line("names", *map(escape, names))
+        more = len(names) - MAX_NAMES
+        others = [label(language, "section", "more-places", count=more)] if more > 0 else []
+        yield line("names", *map(escape, names[:MAX_NAMES]), *others)
     yield line("valid", _validity(certificate, now, language))
     size = str(certificate.key_bits or "")
     key = " ".join(filter(None, (certificate.key_type or "?", certificate.curve or size)))

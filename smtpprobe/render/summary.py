@@ -24,6 +24,7 @@ from smtpprobe.evidence import (
 )
 from smtpprobe.reference.model import Confidence
 from smtpprobe.render.escaping import escape
+from smtpprobe.render.session import version_words
 from smtpprobe.render.words import label
 from smtpprobe.report import GRAVITY, Finding, Report, Severity
 
@@ -181,10 +182,9 @@ def _tls(evidence: Evidence, conversation: Conversation, language: str) -> tuple
     """Say how TLS stands: version and trust, or why there is none; empty where it was not reached."""
     session = conversation.session
     if session is not None:
-        version = session.version.replace("TLSv", "TLS ")
         flaws = trust_flaws(evidence, session)
         words = [label(language, "tls", flaw) for flaw in flaws] or [label(language, "tls", "trusted")]
-        return ", ".join([escape(version), *words]), Severity.WARNING if flaws else Severity.OK
+        return ", ".join([version_words(session.version), *words]), Severity.WARNING if flaws else Severity.OK
     if conversation.handshake is not None:
         return label(language, "tls", "failed"), Severity.WARNING
     if conversation.endpoint.tls is TlsMode.NONE:

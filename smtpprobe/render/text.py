@@ -247,12 +247,17 @@ def _field(name: str, text: str, style: Style, paint: str | None = None) -> Iter
     else:
         first = "  " + pad(head, _label_cells(style.language)) + "  "
         rest = " " * cell_width(first)
+    lines = _listed(text, terminal.prose, first, rest)
+    yield from painted(terminal, lines, first, "dim", paint)
+
+
+def _listed(text: str, cells: int, first: str, rest: str) -> list[str]:
+    """Wrap text whose lines may be numbered; what follows a number hangs below its text."""
     lines: list[str] = []
     for line in text.split("\n"):
         number = line[: line.index(". ") + 2] if line[:1].isdigit() and ". " in line[:4] else ""
-        hanging = rest + " " * len(number)
-        lines.extend(wrap(line, terminal.prose, first=rest if lines else first, rest=hanging))
-    yield from painted(terminal, lines, first, "dim", paint)
+        lines.extend(wrap(line, cells, first=rest if lines else first, rest=rest + " " * len(number)))
+    return lines
 
 
 _FIELDS: Final = (
@@ -290,7 +295,7 @@ def _short_findings(findings: Sequence[FindingView], section: str, style: Style)
         if style.verbosity > 0 and finding.severity is Severity.INFO:
             for text in (finding.meaning, _numbered(finding.steps)):
                 if text:
-                    yield from wrap(text, terminal.prose, first=" " * 4)
+                    yield from _listed(text, terminal.prose, " " * 4, " " * 4)
 
 
 def _short_places(places: Sequence[Place], style: Style) -> str:

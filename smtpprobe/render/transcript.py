@@ -7,65 +7,21 @@ resolved and every foreign text escaped; a format only lays it out.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import StrEnum
-from typing import Final
 
 import msgspec
 
-from smtpprobe.evidence import (
-    Conversation,
-    Evidence,
-    Exchange,
-    Failure,
-    Handshake,
-    Phase,
-    Reply,
-    Unsolicited,
-)
-from smtpprobe.reference.model import Explanation, Retry
-from smtpprobe.render.escaping import escape, show_bytes, show_lines
+from smtpprobe.evidence import Conversation, Evidence, Failure, FailureKind, Handshake, Phase, Reply
+from smtpprobe.reference.model import Explanation
+from smtpprobe.render.escaping import escape
+from smtpprobe.render.further import further, policy_fetch
 from smtpprobe.render.lookups import DnsLine as DnsLine
 from smtpprobe.render.lookups import lookup_lines
 from smtpprobe.render.session import Certificates, Remark, session_line, session_remarks
-from smtpprobe.render.words import explanation_words, keyword_words, label
-from smtpprobe.report import Report, Severity
-
-SLOW_S: Final = 1.0
-"""Seconds. A step that takes as long is worth a word."""
-
-
-_FAILED: Final = {Phase.CONNECT: None, Phase.QUIT: None}
-"""What a failed step looks like where it is no fault by itself: a port that nobody needs, a server that hangs up on
-QUIT, when the mail is through."""
-
-
-class StepKind(StrEnum):
-    """Who acts in a step."""
-
-    SENT = "sent"
-    RECEIVED = "received"
-    EVENT = "event"
-    """Connected, encrypted, closed, or nothing came."""
-
-
-class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened on a connection."""
-
-    kind: StepKind
-    at_s: float
-    """Since the connection was begun."""
-    lines: tuple[str, ...]
-    """As a person reads it."""
-    notes: tuple[str, ...] = ()
-    """What each line offers, one for each of `lines`, most of them empty; only for the last EHLO reply."""
-    raw: tuple[str, ...] = ()
-    """The same bytes without loss, a line each; empty for events."""
-    severity: Severity | None = None
-    """Of the reply by its class, before anything is judged; None: plain."""
-    is_encrypted: bool = False
-    took_s: float | None = None
-    """How long it was waited for; None where nothing was."""
-    remarks: tuple[Remark, ...] = ()
+from smtpprobe.render.steps import Step as Step
+from smtpprobe.render.steps import StepKind as StepKind
+from smtpprobe.render.steps import exchange_steps, failed_step, insert_unsolicited, since
+from smtpprobe.render.words import keyword_words, label
+from smtpprobe.report import Report
 
 
 class ConversationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,11 +53,24 @@ def transcript(report: Report, language: str) -> Transcript:
     return Transcript(
         circumstances=tuple(_circumstances(evidence, language)),
         lookups=tuple(lookup_lines(evidence, language)),
-        conversations=tuple(
-            _conversation(told, conversation, explanations.get(index, {}), language)
-            for index, conversation in enumerate(evidence.conversations)
-        ),
+        conversations=tuple(_connections(evidence, told, explanations, language)),
     )
+
+
+def _connections(
+    evidence: Evidence, told: _Told, explanations: dict[int, dict[int, Explanation]], language: str
+) -> Iterator[ConversationView]:
+    """Each conversation with its further connections behind it, and in the end that with the policy's host."""
+    for index, conversation in enumerate(evidence.conversations):
+        seen = _conversation(told, conversation, explanations.get(index, {}), language)
+        yield seen
+        for title, steps in further(conversation, told.certificates, language):
+            yield ConversationView(title=f"{seen.title}, {title}", steps=steps, is_connected=True)
+    fetch = evidence.policies.policy
+    if fetch is not None:
+        yield ConversationView(
+            title=escape(fetch.url), steps=policy_fetch(fetch, told.certificates, language), is_connected=True
+        )
 
 
 class _Told:
@@ -144,22 +113,13 @@ def _conversation(
         role=label(language, "role", endpoint.role),
     )
     steps = list(_steps(told, conversation, explanations, language))
-    for unasked in conversation.unsolicited:
-        later = (index for index, step in enumerate(steps) if _is_after(step, unasked.at_s))
-        steps.insert(next(later, len(steps)), _unsolicited(unasked, language))
-    start = conversation.started_s
-    steps = [msgspec.structs.replace(step, at_s=max(0.0, step.at_s - start)) for step in steps]
+    insert_unsolicited(steps, conversation.unsolicited, language)
     return ConversationView(
         title=title,
-        steps=tuple(steps),
+        steps=since(steps, conversation.started_s),
         is_connected=conversation.connected_s is not None,
         notes=tuple(_notes(conversation, language)),
     )
-
-
-def _is_after(step: Step, at_s: float) -> bool:
-    """Tell whether a step came later; of two at the same time, what we said did."""
-    return step.at_s > at_s or (step.at_s == at_s and step.kind is StepKind.SENT)
 
 
 def _steps(
@@ -173,7 +133,7 @@ def _steps(
         if exchange.over_tls and handshake is not None:
             yield _handshake(told.certificates, handshake, language)
             handshake = None
-        explained = list(_exchange(exchange, explanations.get(index), language))
+        explained = list(exchange_steps(exchange, explanations.get(index), language))
         if index == last_ehlo:
             explained[-1] = _with_offers(explained[-1], conversation, told.keywords, language)
         yield from explained
@@ -184,13 +144,13 @@ def _steps(
     if conversation.handshake is not None:
         outcomes.append(conversation.handshake.outcome)
     if failure is not None and conversation.connected_s is not None and failure not in outcomes:
-        yield _failed(failure, conversation.ended_s, conversation.ended_s, language)
+        yield failed_step(failure, conversation.ended_s, conversation.ended_s, language)
 
 
 def _connect(conversation: Conversation, language: str) -> Iterator[Step]:
     if conversation.connected_s is None:
         if conversation.failure is not None:
-            yield _failed(conversation.failure, conversation.started_s, conversation.ended_s, language)
+            yield failed_step(conversation.failure, conversation.started_s, conversation.ended_s, language)
         return
     text = label(language, "conversation", "connected")
     if conversation.local_address:
@@ -204,114 +164,12 @@ def _connect(conversation: Conversation, language: str) -> Iterator[Step]:
 
 
 def _notes(conversation: Conversation, language: str) -> Iterator[str]:
-    if conversation.is_closed_by_peer:
+    hung_up = conversation.failure is not None and conversation.failure.kind in (FailureKind.CLOSED, FailureKind.RESET)
+    if conversation.is_closed_by_peer and not hung_up:
         yield label(language, "conversation", "closed-by-peer")
     if conversation.connections > 1:
         yield label(language, "conversation", "connections", count=conversation.connections)
     yield from map(escape, conversation.notes)
-
-
-def _exchange(exchange: Exchange, explanation: Explanation | None, language: str) -> Iterator[Step]:
-    if exchange.sent is not None:
-        yield Step(
-            kind=StepKind.SENT,
-            at_s=exchange.started_s,
-            lines=show_lines(exchange.sent),
-            raw=_raw_lines(exchange.sent),
-            is_encrypted=exchange.over_tls,
-        )
-    outcome = exchange.outcome
-    if isinstance(outcome, Failure):
-        yield _failed(outcome, exchange.started_s, exchange.ended_s, language)
-        return
-    yield Step(
-        kind=StepKind.RECEIVED,
-        at_s=exchange.ended_s,
-        lines=show_lines(outcome.raw),
-        raw=_raw_lines(outcome.raw),
-        severity=_class_severity(outcome.code),
-        is_encrypted=exchange.over_tls,
-        took_s=exchange.ended_s - exchange.started_s,
-        remarks=tuple(_remarks(outcome, explanation, language)),
-    )
-
-
-def _failed(failure: Failure, started_s: float, ended_s: float, language: str) -> Step:
-    what = label(language, "failure", failure.kind)
-    if failure.phase is not Phase.CONNECT:
-        what = label(language, "state", "at", what=what, phase=label(language, "phase", failure.phase))
-    remarks = []
-    if failure.detail:
-        remarks.append(Remark(name="", text=escape(failure.detail)))
-    if failure.partial:
-        remarks.append(
-            Remark(name=label(language, "conversation", "partial"), text="\n".join(_raw_lines(failure.partial)))
-        )
-    return Step(
-        kind=StepKind.EVENT,
-        at_s=ended_s,
-        lines=(what,),
-        severity=_FAILED.get(failure.phase, Severity.ERROR),
-        took_s=ended_s - started_s,
-        remarks=tuple(remarks),
-    )
-
-
-def _unsolicited(unasked: Unsolicited, language: str) -> Step:
-    field = "injected" if unasked.before_handshake else "unasked"
-    return Step(
-        kind=StepKind.RECEIVED,
-        at_s=unasked.at_s,
-        lines=show_lines(unasked.raw),
-        raw=_raw_lines(unasked.raw),
-        severity=Severity.WARNING,
-        is_encrypted=unasked.over_tls,
-        remarks=(Remark(name="", text=label(language, "conversation", field), severity=Severity.WARNING),),
-    )
-
-
-def _raw_lines(raw: bytes) -> tuple[str, ...]:
-    return tuple(map(show_bytes, raw.splitlines(keepends=True)))
-
-
-def _class_severity(code: int | None) -> Severity | None:
-    """How a reply looks by its first digit alone (RFC 5321 4.2.1)."""
-    match (code or 0) // 100:
-        case 2 | 3:
-            return None
-        case 4:
-            return Severity.INCONCLUSIVE
-        case 5:
-            return Severity.ERROR
-        case _:
-            return Severity.WARNING
-
-
-# --- what a reply means ---------------------------------------------------------------------------------------------
-
-
-def _remarks(reply: Reply, explanation: Explanation | None, language: str) -> Iterator[Remark]:
-    """Explain a reply that is no plain success; a plain success needs no words."""
-    if reply.irregularities:
-        flaws = (label(language, "irregularity", each) for each in reply.irregularities)
-        yield Remark(
-            name=label(language, "conversation", "irregular"), text=", ".join(flaws), severity=Severity.WARNING
-        )
-    if explanation is None:
-        return
-    words = explanation_words(explanation, language)
-    if explanation.retry is not Retry.NOT_APPLICABLE:
-        title = " ".join(filter(None, (str(reply.code or ""), words.name)))
-        yield Remark(name=title, text=words.meaning)
-        if words.diagnosis:
-            likely = f"{words.diagnosis} ({words.confidence})."
-            yield Remark(name=label(language, "finding", "reason"), text=f"{likely} {words.diagnosis_meaning}".strip())
-        elif words.enhanced_meaning:
-            yield Remark(name=escape(explanation.enhanced or ""), text=words.enhanced_meaning)
-        acts, again = label(language, "finding", "who"), label(language, "finding", "retry")
-        yield Remark(name=acts, text=f"{words.actor}; {again}: {words.retry}")
-    for text in words.contradictions:
-        yield Remark(name="", text=text)
 
 
 def _last_ehlo(conversation: Conversation) -> int | None:
@@ -361,7 +219,7 @@ def _offers(reply: Reply | None) -> dict[str, str] | None:
 def _handshake(certificates: Certificates, handshake: Handshake, language: str) -> Step:
     outcome = handshake.outcome
     if isinstance(outcome, Failure):
-        return _failed(outcome, handshake.started_s, handshake.ended_s, language)
+        return failed_step(outcome, handshake.started_s, handshake.ended_s, language)
     return Step(
         kind=StepKind.EVENT,
         at_s=handshake.ended_s,

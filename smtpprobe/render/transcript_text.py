@@ -12,8 +12,9 @@ from typing import Final
 
 from smtpprobe.render.layout import cell_width, cut, pad, painted, wrap
 from smtpprobe.render.lookups import DnsLine
+from smtpprobe.render.steps import SLOW_S, Step, StepKind
 from smtpprobe.render.style import Style
-from smtpprobe.render.transcript import SLOW_S, ConversationView, Step, StepKind, Transcript
+from smtpprobe.render.transcript import ConversationView, Transcript
 from smtpprobe.render.words import duration, label
 from smtpprobe.report import Severity
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from smtpprobe.checks import judge
-from smtpprobe.evidence import Failure, FailureKind, Phase
+from smtpprobe.evidence import Failure, FailureKind, Phase, Policies, PolicyFetch, SecurityTrial, VersionTrial
+from smtpprobe.render.session import Certificates
 from smtpprobe.render.transcript import Step, StepKind, Transcript, transcript
 from smtpprobe.report import Severity
 from tests.render import reports
@@ -97,3 +98,72 @@ def test_mx_records_are_told_in_the_order_in_which_senders_try_them() -> None:
     hosts = (mx_host("b.example.org", 20, "192.0.2.2"), mx_host("a.example.org", 10, "192.0.2.1"))
     shown = transcript(judge(evidence("example.org", hosts, ())), "en")
     assert shown.lookups[0].answers == ("10 a.example.org", "20 b.example.org")
+
+
+# --- further connections --------------------------------------------------------------------------------------------
+
+
+def test_each_tls_version_that_was_tried_has_its_outcome() -> None:
+    version = VersionTrial(version="TLSv1.3", outcome=reports.SESSIONS["good"]("mx1"), started_s=1.0, ended_s=1.1)
+    alert = Failure(phase=Phase.TLS, kind=FailureKind.TLS_ALERT, detail="protocol_version")
+    ours = Failure(phase=Phase.TLS, kind=FailureKind.TLS_LOCAL, detail="switched off")
+    versions = (
+        VersionTrial(version="TLSv1", outcome=ours, started_s=0.9, ended_s=0.9),
+        VersionTrial(version="TLSv1.1", outcome=alert, started_s=0.9, ended_s=1.0),
+        version,
+    )
+    _, trials = with_further(versions=versions).conversations
+    assert trials.title.endswith("TLS versions one by one")
+    assert [(step.lines[0], [each.text for each in step.remarks]) for step in trials.steps] == [
+        ("TLS 1.0: refused by our TLS", ["switched off"]),
+        ("TLS 1.1: TLS alert", ["protocol_version"]),
+        ("TLS 1.3: TLS_AES_256_GCM_SHA384", []),
+    ]
+
+
+def test_an_intrusive_probe_is_shown_as_it_was_spoken() -> None:
+    spoken = talk(endpoint("mx1.example.org", "192.0.2.25", 25), "connect\n< 220 mx\n> MAIL FROM:<me>\n< 550 no")
+    trial = SecurityTrial(name="relay", exchanges=spoken.exchanges)
+    _, shown = with_further(security=(trial,)).conversations
+    assert shown.title.endswith("mail to somebody else's domain")
+    assert [step.lines[0] for step in shown.steps] == ["220 mx", "MAIL FROM:<me>", "550 no"]
+
+
+def test_the_policy_is_shown_as_it_was_served_with_the_certificate_of_its_host() -> None:
+    fetch = PolicyFetch(
+        url="https://mta-sts.example.org/.well-known/mta-sts.txt",
+        address="192.0.2.80",
+        status=200,
+        media_type="text/plain",
+        body=b"version: STSv1\r\nmode: \x1b[1menforce\r\n",
+        chain=(reports.GOOD.sha256,),
+        trust=reports.trust("mta-sts.example.org"),
+        started_s=0.1,
+        ended_s=0.2,
+    )
+    whole = msgspec.structs.replace(reports.healthy().evidence, policies=Policies(policy=fetch))
+    shown = transcript(judge(whole), "en").conversations[-1]
+    assert shown.title == fetch.url
+    assert [step.lines for step in shown.steps] == [
+        ("connected to 192.0.2.80",),
+        ("HTTP 200, text/plain",),
+        ("version: STSv1", "mode: \\x1b[1menforce"),
+    ]
+    assert "Certificate 1" in remarks(shown.steps[0])
+
+
+def test_of_a_certificate_with_very_many_names_some_are_told() -> None:
+    names = [f"www{number}.example.org" for number in range(20)]
+    shared = reports.certificate("example.org", *names)
+    whole = reports.healthy().evidence
+    others = tuple(shared if each == reports.GOOD else each for each in whole.certificates)
+    lines = Certificates(msgspec.structs.replace(whole, certificates=others)).lines(shared.sha256, "en")
+    (told,) = [line for line in lines if line.startswith("names ")]
+    assert told.endswith("www10.example.org, 9 more")
+
+
+def with_further(**trials: object) -> Transcript:
+    host = mx_host("mx1.example.org", 10, "192.0.2.25")
+    first = talk(endpoint(host.name, "192.0.2.25", 25), POSTFIX)
+    whole = evidence("example.org", (host,), (msgspec.structs.replace(first, **trials),))
+    return transcript(judge(whole), "en")
