@@ -303,8 +303,9 @@ class Wire(SMTPProtocol):
         self.transport = transport
         self.connected_s = self._clock()
         self.local_address = str(transport.get_extra_info("sockname")[0])
-        if self._on_connected is not None:
-            self._on_connected()
+        go_on, self._on_connected = self._on_connected, None  # a cycle less for the garbage collector
+        if go_on is not None:
+            go_on()
 
     def data_received(self, data: bytes) -> None:
         if self._end is not None or self.closed_s is not None:

@@ -20,10 +20,20 @@ from smtpprobe.lab.scenarios.model import Part as Part
 from smtpprobe.lab.scenarios.model import Scenario as Scenario
 from smtpprobe.lab.scenarios.model import Stage as Stage
 
-SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
-    {each.name: each for module in (domains, greeting, session, tls) for each in module.SCENARIOS}
+TOPICS: Final[Mapping[str, tuple[Scenario, ...]]] = MappingProxyType(
+    {
+        "The domain and its hosts": domains.SCENARIOS,
+        "Greeting": greeting.SCENARIOS,
+        "Session": session.SCENARIOS,
+        "TLS and certificates": tls.SCENARIOS,
+    }
 )
-"""By name, in the order of a session."""
+"""The scenarios by topic, in the order of a session."""
+
+SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
+    {each.name: each for scenarios in TOPICS.values() for each in scenarios}
+)
+"""The same by name."""
 
 
 def choose(names: Iterable[str]) -> tuple[Scenario, ...]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from smtpprobe.lab import dns
+from smtpprobe.lab.certificates import CertificateKind
 from smtpprobe.lab.scenarios.greeting import greeting_421
 from smtpprobe.lab.scenarios.model import ERROR, INFO, LOST, OPEN, WARNING, Scenario, closed, silent, well
+from smtpprobe.lab.scenarios.tls import showing
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (
     Scenario(
@@ -146,6 +148,12 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
         description="Two mail hosts: one has no time just now, the other takes the mail",
         hosts=(greeting_421, well),
         finds={"temporarily-refused": OPEN},
+    ),
+    Scenario(
+        name="two-troubles",
+        description="Two mail hosts: one has no time just now, the other shows an expired certificate",
+        hosts=(greeting_421, showing(CertificateKind.EXPIRED)),
+        finds={"temporarily-refused": OPEN, "certificate-expired": WARNING},
     ),
     Scenario(
         name="all-mx-dead",

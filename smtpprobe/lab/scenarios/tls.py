@@ -207,7 +207,9 @@ _CERTIFICATES: Final[Mapping[CertificateKind, tuple[str, Mapping[str, Severity]]
 }
 
 
-def _showing(kind: CertificateKind) -> Play:
+def showing(kind: CertificateKind) -> Play:
+    """Behave, but for the certificate."""
+
     def play(stage: Stage) -> Part:
         return _with(stage, stage.tls(kind))
 
@@ -219,7 +221,7 @@ def _certificates() -> tuple[Scenario, ...]:
         Scenario(
             name=f"certificate-{kind.value}",
             description=f"Shows a certificate that {what}",
-            hosts=(_showing(kind),),
+            hosts=(showing(kind),),
             finds=finds,
         )
         for kind, (what, finds) in _CERTIFICATES.items()
