@@ -88,7 +88,7 @@ async def _run(scenarios: tuple[Scenario, ...], terminal: Terminal) -> None:
     enough = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, enough.set)
+        loop.add_signal_handler(each, enough.set)  # so that the folder with the keys goes in any case
     try:
         async with World(scenarios, prefer_usual_ports=True) as world:
             for line in _instructions(world, terminal):

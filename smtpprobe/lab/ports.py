@@ -29,8 +29,8 @@ class NoLoopbackAddressError(SmtpprobeError):
 
 
 def address(number: int) -> str:
-    """The address of the host of this number, counted from 0. The first one is kept for the DNS."""
-    net, host = divmod(number + 1, HOSTS_PER_NET)
+    """The address of the host of this number, counted from 0."""
+    net, host = divmod(number, HOSTS_PER_NET)
     return f"{NETWORK}.{net}.{host + 1}"
 
 
@@ -39,7 +39,9 @@ def bind(addresses: Sequence[str], count: int, wanted: Sequence[int] = ()) -> di
 
     Args:
         count: how many ports.
-        wanted: these where they are free on each address; else, and without any, others that are.
+        wanted: these where nobody listens there on any address, even if connections of before are not yet forgotten
+            (TIME_WAIT); else, and without any, others that are free on each. Whoever wants some has to see to it that
+            nobody else wants them at the same time.
 
     Returns:
         The sockets, which do not listen yet, by address and port; a connect to such a port is refused, and nobody else
@@ -55,11 +57,9 @@ def bind(addresses: Sequence[str], count: int, wanted: Sequence[int] = ()) -> di
             bound: dict[tuple[str, int], socket.socket] = {}
             try:
                 for number, place in enumerate(addresses):
+                    sockets = [stack.enter_context(_bind(place, port, port in wanted)) for port in ports]
                     if number == 0:
-                        sockets = [stack.enter_context(_bind(place, port)) for port in ports]
                         ports = tuple(each.getsockname()[1] for each in sockets)  # noqa: PLW2901 - now they are known
-                    else:
-                        sockets = [stack.enter_context(_bind(place, port)) for port in ports]
                     bound.update({(place, port): each for port, each in zip(ports, sockets, strict=True)})
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
@@ -70,9 +70,11 @@ def bind(addresses: Sequence[str], count: int, wanted: Sequence[int] = ()) -> di
     raise OSError(errno.EADDRINUSE, "no ports are free on all addresses of the lab")
 
 
-def _bind(place: str, port: int) -> socket.socket:
+def _bind(place: str, port: int, is_wanted: bool) -> socket.socket:
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
+        if is_wanted:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((place, port))
     except OSError as error:
         bound.close()

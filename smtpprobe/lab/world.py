@@ -36,7 +36,7 @@ ZONE: Final = "lab.test"
 ZONE_RECORDS: Final = f"""
 {ZONE} 300 SOA ns.{ZONE} hostmaster.{ZONE} 1 3600 600 86400 60
 {ZONE} NS ns.{ZONE}
-ns.{ZONE} A {ports.NETWORK}.0.1
+ns.{ZONE} A 127.0.0.1
 """
 
 USUAL_PORTS: Final = {Role.SMTP: 2525, Role.SUBMISSION: 2587, Role.SUBMISSIONS: 2465}
@@ -102,6 +102,7 @@ class World:
             self._folder = Path(stack.enter_context(TemporaryDirectory(prefix="smtpprobe-lab-")))  # mode 0700
             self.ca_path.write_bytes(trusted_root())
             self.left_out = tuple(each for each in self._scenarios if not self._can_play(each))
+            await self._open_dns(stack)
             cast = self._cast([each for each in self._scenarios if each not in self.left_out])
             bound = self._bind([host for _, hosts in cast for host in hosts])
             for sockets in bound.values():
@@ -109,7 +110,6 @@ class World:
                     stack.callback(each.close)
             for scenario, hosts in cast:
                 await self._open(stack, scenario, hosts, bound)
-            await self._open_dns(stack)
             self._stack = stack.pop_all()
         return self
 
@@ -174,7 +174,9 @@ class World:
 
     def _bind(self, hosts: list[Host]) -> dict[str, dict[Role, Any]]:
         """Bind the three ports on each address, by address and role."""
-        usual = [USUAL_PORTS[role] for role in ALL_ROLES] if self._prefer_usual_ports else []
+        # Who has the usual port of the DNS has the others: two worlds never reach for them at once.
+        is_usual = self._prefer_usual_ports and self.dns.port == USUAL_DNS_PORT
+        usual = [USUAL_PORTS[role] for role in ALL_ROLES] if is_usual else []
         addresses = [each.address for each in hosts] or [ports.address(0)]
         bound = ports.bind(addresses, len(ALL_ROLES), usual)
         found = [port for place, port in bound if place == addresses[0]]
@@ -234,7 +236,6 @@ class World:
         self.dns.faults.update(faults)
 
     async def _open_dns(self, stack: AsyncExitStack) -> None:
-        self.dns.address = f"{ports.NETWORK}.0.1"
         if self._prefer_usual_ports:
             self.dns.port = USUAL_DNS_PORT
             try:
