@@ -1,7 +1,8 @@
 """MTA-STS: domains with their records, and the HTTPS host that serves their policies well or badly (RFC 8461).
 
-Each domain is a label below ``example.test``; its policy host is ``mta-sts.LABEL.example.test`` (RFC 8461 3.3), and one
-server answers for all of them, told apart by SNI. What it was asked is kept, so that tests can see what was fetched.
+Each domain is a label below ``example.test``, or ``example.test`` itself where the label is empty; its policy host is
+``mta-sts.LABEL.example.test`` (RFC 8461 3.3), and one server answers for all of them, told apart by SNI. What it was
+asked is kept, so that tests can see what was fetched.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ def sites(special: Mapping[str, str]) -> dict[str, Site]:
     """
     return {
         # good
+        "": Site(),
         "sts-enforce": Site(),
         "sts-testing": Site(policy(mode="testing")),
         "sts-none": Site(policy(mode="none", mx=())),
@@ -130,6 +132,7 @@ def sites(special: Mapping[str, str]) -> dict[str, Site]:
 
 
 TLS_REPORTING = {
+    "": ('"v=TLSRPTv1; rua=mailto:tls@example.test"',),
     "rpt-mail": ('"v=TLSRPTv1; rua=mailto:tls@example.test"',),
     "rpt-https": ('"v=TLSRPTv1;rua=https://reports.example.test/v1,mailto:tls@example.test"',),
     "rpt-two": ('"v=TLSRPTv1; rua=mailto:a@example.test"', '"v=TLSRPTv1; rua=mailto:b@example.test"'),
@@ -150,6 +153,11 @@ class Asked:
     path: str
 
 
+def host_name(label: str, domain: str) -> str:
+    """The policy host of a domain."""
+    return f"mta-sts.{label}.{domain}" if label else f"mta-sts.{domain}"
+
+
 class PolicyHost:
     """The running server."""
 
@@ -159,7 +167,7 @@ class PolicyHost:
         self.asked: list[Asked] = []
         """What was requested, in order."""
         self._listener = listener
-        self._sites = {f"mta-sts.{label}.{domain}": site for label, site in served.items()}
+        self._sites = {host_name(label, domain): site for label, site in served.items()}
         self._contexts = {shown: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for shown in Shown}
         for shown, context in self._contexts.items():
             context.load_cert_chain(files[shown])

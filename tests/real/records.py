@@ -24,7 +24,7 @@ FIRST_CASE = 101
 HOSTS = INFRASTRUCTURE | {f"mx-{name}": FIRST_CASE + number for number, name in enumerate(CASES)}
 """Every host by the last byte of its address."""
 WITHOUT_PTR = ("mx-plain", "mx-dead")
-OTHER_NAMES_OF_MX1 = ("mx.deep", "implicit", "mx.bogus", "mx.expired-signatures", "mx.insecure")
+OTHER_NAMES_OF_MX1 = ("*.many", "cname", "implicit", "mx.bogus", "mx.deep", "mx.expired-signatures", "mx.insecure")
 """They have the address of ``mx1``, and its certificate covers them."""
 
 DOMAINS = {
@@ -44,7 +44,6 @@ DOMAINS = {
 """Domains below `DOMAIN` by their MX records."""
 
 _OTHERS = f"""\
-@ MX 10 mx1
 @ TXT "v=spf1 mx -all"
 mx1 AAAA ::1
 nullmx MX 0 .
@@ -85,7 +84,8 @@ class Places:
 
 def mail_domains(sites: Mapping[str, Site]) -> list[str]:
     """Every domain that a Postfix may be the MX of."""
-    return [DOMAIN, *(f"{label}.{DOMAIN}" for label in (*DOMAINS, *sites, *policyhost.TLS_REPORTING))]
+    labels = dict.fromkeys((*DOMAINS, *sites, *policyhost.TLS_REPORTING))
+    return [f"{label}.{DOMAIN}".lstrip(".") for label in labels]
 
 
 def zone(places: Places, authority: Authority, issued: Mapping[str, Issued], sites: Mapping[str, Site]) -> str:
@@ -115,10 +115,11 @@ def zone(places: Places, authority: Authority, issued: Mapping[str, Issued], sit
     lines += [f"{name} A {mx1}" for name in ("mx.deep", "implicit")]
     lines += [f"{domain} MX {record}" for domain, records in DOMAINS.items() for record in records]
     # more than fits into a UDP answer of 1232 bytes
-    lines += [f"many MX {10 + n} a-host-with-quite-a-long-name-number-{n:02}" for n in range(40)]
-    lines += [f"a-host-with-quite-a-long-name-number-{n:02} A {mx1}" for n in range(40)]
-    lines += [tlsa(f"_{places.ports[role]}._tcp.mx1", "3 1 1 leaf", "mx1") for role in SERVICES]
-    lines.append(tlsa(f"_{port}._tcp.mx2", "1 1 1 leaf", "mx2"))
+    many = [f"a-host-with-quite-a-long-name-number-{number:02}.many" for number in range(40)]
+    lines += [f"many MX 10 {name}" for name in many]
+    lines += [f"{name} A {mx1}" for name in many]
+    for host in ("mx1", "mx2"):
+        lines += [tlsa(f"_{places.ports[role]}._tcp.{host}", "3 1 1 leaf", host) for role in SERVICES]
     for name, case in CASES.items():
         lines += [tlsa(f"_{port}._tcp.mx-{name}", text, f"mx-{name}") for text in case.tlsa]
     lines.append(tlsa(f"_{port}._tcp.mx-danealias", "3 1 1 leaf", "mx-danealias"))
@@ -126,13 +127,15 @@ def zone(places: Places, authority: Authority, issued: Mapping[str, Issued], sit
     lines.append(f"_{port}._tcp.mx-danecname CNAME tlsa-danecname")
     lines.append(tlsa("tlsa-danecname", "3 1 1 leaf", "mx-danecname"))
     for label, site in sites.items():
-        lines.append(f"{label} MX 10 {site.mx}")
-        lines += [f"_mta-sts.{label} TXT {text}" for text in site.txt]
+        owner = f"{label}.{DOMAIN}.".lstrip(".")
+        lines.append(f"{owner} MX 10 {site.mx}")
+        lines += [f"_mta-sts.{owner} TXT {text}" for text in site.txt]
         if site.has_host:
-            lines.append(f"mta-sts.{label} A {places.address('policy')}")
+            lines.append(f"mta-sts.{owner} A {places.address('policy')}")
     for label, texts in policyhost.TLS_REPORTING.items():
-        lines.append(f"{label} MX 10 mx1")
-        lines += [f"_smtp._tls.{label} TXT {text}" for text in texts]
+        owner = f"{label}.{DOMAIN}.".lstrip(".")
+        lines.append(f"{owner} MX 10 mx1")
+        lines += [f"_smtp._tls.{owner} TXT {text}" for text in texts]
     lines += [f"_{role}._tcp SRV 0 1 {places.ports[role]} mx1" for role in ("submission", "submissions")]
     return "\n".join(lines) + "\n"
 

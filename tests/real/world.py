@@ -128,7 +128,7 @@ def run(folder: Path, network: Network = HOST) -> Iterator[World]:
 
 
 def _policy_certificates(authority: Authority, sites: Mapping[str, Site]) -> dict[Shown, Path]:
-    first, *others = [f"mta-sts.{label}.{DOMAIN}" for label in sites]
+    first, *others = [policyhost.host_name(label, DOMAIN) for label in sites]
     makes = {Shown.GOOD: Make.GOOD, Shown.EXPIRED: Make.EXPIRED, Shown.SELF_SIGNED: Make.SELF_SIGNED}
     files = {shown: authority.issue(first, make, also=others).file for shown, make in makes.items()}
     return files | {Shown.WRONG_NAME: authority.issue(first, Make.WRONG_NAME).file}
@@ -166,15 +166,11 @@ def _jails(world: World, sites: Mapping[str, Site]) -> Iterator[tuple[Jail, tupl
 
 
 def _listeners(world: World, issued: Mapping[str, Issued]) -> Iterator[postfix.Listener]:
-    mx1, certificate = world.name("mx1"), issued["mx1"].file
-    here = world.address("mx1")
-    yield postfix.Listener(mx1, here, world.ports["smtp"], certificate)
     forced = postfix.SUBMISSION | {"smtpd_tls_security_level": "encrypt", "smtpd_tls_auth_only": "yes"}
-    yield postfix.Listener(mx1, here, world.ports["submission"], certificate, forced)
     implicit = postfix.SUBMISSION | {"smtpd_tls_wrappermode": "yes"}
-    yield postfix.Listener(mx1, here, world.ports["submissions"], certificate, implicit)
-    if socket.has_ipv6:
-        yield postfix.Listener(mx1, "::1", world.ports["smtp"], certificate)
+    for address in (world.address("mx1"), *(("::1",) if socket.has_ipv6 else ())):
+        for role, settings in (("smtp", {}), ("submission", forced), ("submissions", implicit)):
+            yield postfix.Listener(world.name("mx1"), address, world.ports[role], issued["mx1"].file, settings)
     for name, case in CASES.items():
         host = f"mx-{name}"
         shown = issued[host].file if host in issued else None
@@ -196,8 +192,8 @@ def _free_places() -> Places:
                 for address in (f"{block}.{HOSTS['mx2']}", f"{block}.{HOSTS['ns']}"):
                     for port in ports.values():
                         held.enter_context(socket.create_server((address, port)))
-                if socket.has_ipv6:
-                    held.enter_context(socket.create_server(("::1", ports["smtp"]), family=socket.AF_INET6))
+                for role in SERVICES if socket.has_ipv6 else ():
+                    held.enter_context(socket.create_server(("::1", ports[role]), family=socket.AF_INET6))
             except OSError:
                 continue
             return Places(block, ports)
