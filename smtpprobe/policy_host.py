@@ -73,10 +73,14 @@ async def fetch_policy(
         return msgspec.structs.replace(base, failure=failure, ended_s=clock()), ()
     result = base
     chain: tuple[bytes, ...] = ()
+    # Connecting and the handshake end by themselves before all the time is over: the client does not close what is
+    # cancelled in the middle of a handshake.
+    step_s = timeout_s / (2 * len(addresses) + 1)
     try:
         async with asyncio.timeout(timeout_s):
             for address in addresses:
-                result, chain = await _try(base, host, address, port, timeout_s)
+                limits = httpx.Timeout(timeout_s, connect=step_s)
+                result, chain = await _try(base, host, address, port, limits)
                 if result.failure is None:
                     break
     except TimeoutError:
@@ -90,7 +94,7 @@ def _is_denied(lookup: Lookup) -> bool:
 
 
 async def _try(
-    base: PolicyFetch, host: str, address: str, port: int, timeout_s: float
+    base: PolicyFetch, host: str, address: str, port: int, limits: httpx.Timeout
 ) -> tuple[PolicyFetch, tuple[bytes, ...]]:
     """Ask one address."""
     literal = f"[{address}]" if ":" in address else address
@@ -98,7 +102,7 @@ async def _try(
     result = msgspec.structs.replace(base, address=address)
     try:
         async with (
-            httpx.AsyncClient(verify=_context(), trust_env=False, timeout=timeout_s) as client,
+            httpx.AsyncClient(verify=_context(), trust_env=False, timeout=limits) as client,
             client.stream(
                 "GET", f"https://{literal}:{port}{POLICY_PATH}", headers=headers, extensions={"sni_hostname": host}
             ) as response,
