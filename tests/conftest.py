@@ -15,6 +15,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what was rendered to the golden files instead of comparing; read the difference before you commit",
     )
+    parser.addoption(
+        "--record-evidence",
+        action="store_true",
+        help="write the evidence of the real servers to tests/data/evidence, for the tests that have no servers",
+    )
 
 
 @pytest.fixture

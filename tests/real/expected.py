@@ -7,10 +7,16 @@ them, which is judged without servers.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from smtpprobe.checks import KINDS
 from smtpprobe.checks.kinds import Topic
 from smtpprobe.report import Report, Severity
+
+EVIDENCE = Path(__file__).parent.parent / "data" / "evidence"
+"""Where recorded evidence is, a file a domain."""
+RECORDED = ("", "exim", "opensmtpd", "broken", "postscreen", "reject", "expired", "plain", "halfdead", "danebad")
+"""The domains whose evidence is recorded, by label."""
 
 ON_LOOPBACK = "info mx-address-private"
 """Found wherever a host has an address: all of them are in 127.0.0.0/8."""

@@ -16,11 +16,21 @@ import pytest
 
 import smtpprobe
 from smtpprobe.checks.kinds import Topic
-from smtpprobe.evidence import Conversation, HostOrigin, LookupStatus, Options, Phase, Reply, Role
+from smtpprobe.evidence import (
+    Conversation,
+    HostOrigin,
+    LookupStatus,
+    Options,
+    Phase,
+    Reply,
+    Role,
+    Runtime,
+    encode,
+)
 from smtpprobe.report import Report
 from tests.real import policyhost
 from tests.real.cases import CASES
-from tests.real.expected import DANE, EXPECTED, MTA_STS, TLS_RPT, domains, found, found_of
+from tests.real.expected import DANE, EVIDENCE, EXPECTED, MTA_STS, RECORDED, TLS_RPT, domains, found, found_of
 from tests.real.world import World
 
 pytestmark = pytest.mark.real
@@ -141,6 +151,23 @@ def reports(sealed: World) -> dict[str, Report]:
     """Of every domain that something is expected of, by label."""
     labels = list(dict.fromkeys((*EXPECTED, *DANE, *MTA_STS, *TLS_RPT)))
     return dict(zip(labels, check(sealed, domains(labels)).values(), strict=True))
+
+
+@pytest.mark.parametrize("label", RECORDED)
+def test_the_evidence_of_a_real_server_is_kept_where_that_is_asked_for(
+    reports: dict[str, Report], label: str, request: pytest.FixtureRequest
+) -> None:
+    evidence = reports[label].evidence
+    assert evidence.conversations
+    if request.config.getoption("--record-evidence"):
+        EVIDENCE.mkdir(parents=True, exist_ok=True)
+        # Nothing of the machine that recorded it.
+        plain = msgspec.structs.replace(
+            evidence,
+            options=msgspec.structs.replace(evidence.options, ca_file=None),
+            runtime=Runtime(smtpprobe="0.1.0", python="3.11", openssl="OpenSSL 3.0", platform="Linux"),
+        )
+        (EVIDENCE / f"{label or 'example'}.json").write_bytes(encode(plain) + b"\n")
 
 
 @pytest.mark.parametrize("label", EXPECTED)
