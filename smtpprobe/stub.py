@@ -257,8 +257,13 @@ def _is_truncated(wire: bytes) -> bool:
 
 
 def _parse(wire: bytes, question: _Question, ident: int) -> dns.message.Message:
+    # Of TLSA records one that is wrong in itself is the owner's mistake, which senders pass over (RFC 7671 4), and no
+    # reason to lose the others.
+    is_tlsa = question.rrtype == dns.rdatatype.TLSA
     try:
-        answer = dns.message.from_wire(wire, ignore_trailing=True)
+        answer = dns.message.from_wire(wire, ignore_trailing=True, continue_on_error=is_tlsa)
+        if answer.errors and not _are_of_records(answer):
+            raise answer.errors[0].exception
     except dns.exception.DNSException as error:
         raise _MalformedError(f"unreadable: {error}") from error
     if not answer.flags & dns.flags.QR or answer.id != ident:
@@ -269,6 +274,15 @@ def _parse(wire: bytes, question: _Question, ident: int) -> dns.message.Message:
     if not answer.question and answer.rcode() != dns.rcode.NOERROR:
         return answer  # with an error the question may be missing
     raise _MalformedError("it answers another question")
+
+
+def _are_of_records(answer: dns.message.Message) -> bool:
+    """Tell whether all errors are of TLSA records that were delimited well and read badly."""
+    return bool(answer.question) and all(_LENGTH in str(each.exception) for each in answer.errors)
+
+
+_LENGTH: Final = "certificate association data length"
+"""How dnspython says that a digest has not the length of its hash."""
 
 
 def _lacks_edns(answer: dns.message.Message) -> bool:
@@ -309,10 +323,13 @@ def _read(answer: dns.message.Message, question: _Question, server: Server) -> L
         ttls.append(alias.ttl)
         name = alias[0].target
     wanted = sets.get((name, question.rrtype))
-    if wanted is not None:
+    unread = tuple(f"unreadable: {each.exception}" for each in answer.errors)
+    if wanted is None and unread:
+        status, records = LookupStatus.ANSWERED, unread
+    elif wanted is not None:
         if rcode == dns.rcode.NXDOMAIN:
             raise _MalformedError("it says that the name does not exist, and gives records")
-        status, records = LookupStatus.ANSWERED, tuple(map(_present, wanted))
+        status, records = LookupStatus.ANSWERED, (*map(_present, wanted), *unread)
         ttls.append(wanted.ttl)
     else:
         soa = next((each for each in answer.authority if each.rdtype == dns.rdatatype.SOA), None)

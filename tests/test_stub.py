@@ -278,6 +278,18 @@ async def test_an_answer_that_contradicts_itself_is_malformed(datagrams: Any) ->
     assert found.status is LookupStatus.MALFORMED
 
 
+async def test_a_tlsa_record_that_is_wrong_in_itself_does_not_take_the_others_with_it(datagrams: Any) -> None:
+    short = b"\xc0\x0c" + bytes.fromhex("0034 0001 0000003c 0005 03010100ff")
+    good = b"\xc0\x0c" + bytes.fromhex("0034 0001 0000003c 0023 030101" + "ab" * 32)
+    datagrams.answer = lambda query: answer(query, 0x81A0, counts=(2, 0, 0), records=short + good)
+    found = await Stub([datagrams.server], timeout_s=PATIENCE_S).lookup("_25._tcp.example.org", "TLSA")
+    assert found.status is LookupStatus.ANSWERED
+    assert [record.partition(":")[0] for record in found.records] == ["3 1 1 " + "ab" * 32, "unreadable"]
+    datagrams.answer = lambda query: answer(query, 0x81A0, counts=(1, 0, 0), records=short)
+    alone = await Stub([datagrams.server], timeout_s=PATIENCE_S).lookup("_25._tcp.example.net", "TLSA")
+    assert (alone.status, len(alone.records)) == (LookupStatus.ANSWERED, 1)
+
+
 async def test_a_server_that_does_not_know_edns_is_asked_without(datagrams: Any) -> None:
     record = b"\xc0\x0c" + bytes.fromhex("0001 0001 0000003c 0004 c0000201")
 

@@ -109,12 +109,13 @@ DANE: dict[str, frozenset[str]] = {
             ("danebad", "danemixedbad", "daneunsentroot", "danetawrongname", "danetaexpired"), ("error dane-mismatch",)
         ),
         "daneplain": ("inconclusive dane-untested",),
-        **dict.fromkeys(("danepkix", "danepkixta", "danematching", "daneselector"), ("warning dane-unusable",)),
+        **dict.fromkeys(
+            ("danepkix", "danepkixta", "danematching", "daneselector", "daneshort"), ("warning dane-unusable",)
+        ),
         # not vouched for, or not to be had
         "insecure": ("warning dane-insecure",),
         "insecure-to-secure": (_MATCH, _LAST, "warning dane-mx-insecure"),
         "danefail": ("error dane-lookup-failed",),
-        "daneshort": ("error dane-lookup-failed",),  # dnspython refuses the whole answer for the length of a digest
     }.items()
 }
 """What is found of DANE, good and bad, on the domains that are about it."""
