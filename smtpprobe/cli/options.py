@@ -117,6 +117,33 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic only in ne
             self.fail(str(error), param, ctx)
 
 
+MAX_EXPIRY_DAYS: Final = 3650
+"""Days. No certificate of a public authority is issued for longer."""
+
+
+def parse_expiry_days(text: str) -> tuple[int, int]:
+    """Read how many days before its end a certificate is worth a warning, and how many an alarm: ``30`` or ``30,10``.
+
+    Without the second number the alarm stays where it is by default, but never before the warning.
+
+    Raises:
+        OptionError: it is none of these, or the alarm would come before the warning.
+    """
+    from smtpprobe.evidence import Options
+
+    warning, comma, alarm = (part.strip() for part in text.partition(","))
+    numbers = (warning, alarm) if comma else (warning,)
+    if not all(each.isascii() and each.isdigit() and int(each[:9]) <= MAX_EXPIRY_DAYS for each in numbers):
+        raise OptionError(
+            f"{text!r} are no days; write them as 30, or as 30,10 with those of the alarm (at most {MAX_EXPIRY_DAYS})"
+        )
+    warning_days = int(warning)
+    alarm_days = int(alarm) if comma else min(Options().expiry_alarm_days, warning_days)
+    if alarm_days > warning_days:
+        raise OptionError(f"{text!r}: the alarm would come before the warning; the larger number stands first")
+    return warning_days, alarm_days
+
+
 class OneOf(click.ParamType):  # type: ignore[type-arg]
     """One of several words, which are looked up when they are needed: in the help, and for what was typed."""
 
@@ -292,6 +319,13 @@ def probe_options(function: F) -> F:
                 is_flag=True,
                 help="Believe the resolver about DNSSEC although it is not on this machine.",
             ),
+            option(
+                "--certificate-days",
+                section=_NAMES,
+                metavar="DAYS[,DAYS]",
+                help="Warn of a certificate that ends within so many days, and raise the alarm within so many;"
+                " by default 21,7.",
+            ),
             option("--policy-port", section=_NAMES, type=click.IntRange(1, 65535), default=443, hidden=True),
             option(
                 "--timeout",
@@ -321,12 +355,13 @@ def options(
     security: bool = False,
     submission_discovery: bool = False,
     trust_ad: bool = False,
+    certificate_days: str | None = None,
     policy_port: int = 443,
 ) -> Options:
     """Make the options of a probe of what was typed.
 
     Raises:
-        OptionError: a port, resolver or override is none.
+        OptionError: a port, resolver, override or number of days is none.
         click.UsageError: both IP versions alone are wanted.
     """
     from smtpprobe.endpoints import parse_port
@@ -338,6 +373,9 @@ def options(
     for resolver in resolvers:
         parse_resolver(resolver)
     usual = Options()
+    expiry_days = (usual.expiry_warning_days, usual.expiry_alarm_days)
+    if certificate_days is not None:
+        expiry_days = parse_expiry_days(certificate_days)
     return Options(
         ports=tuple(map(parse_port, dict.fromkeys(ports))) or DEFAULT_PORTS,
         explicit_ports=bool(ports),
@@ -349,6 +387,8 @@ def options(
         timeout_s=usual.timeout_s if timeout is None else timeout,
         greeting_timeout_s=usual.greeting_timeout_s if timeout is None else timeout,
         deadline_s=usual.deadline_s if deadline is None else deadline,
+        expiry_warning_days=expiry_days[0],
+        expiry_alarm_days=expiry_days[1],
         tls_versions=tls_versions,
         security=security,
         submission_discovery=submission_discovery,

@@ -114,6 +114,8 @@ def test_the_worst_target_decides(world: SmallWorld, capsys: pytest.CaptureFixtu
         (["--fail-on", "often", "example.org"], "often"),
         (["--lang", "tlh", "example.org"], "tlh"),
         (["--ca", "missing.pem", "127.0.0.1"], "missing.pem"),
+        (["--certificate-days", "soon", "example.org"], "days"),
+        (["--certificate-days", "7,21", "example.org"], "before the warning"),
         (["--ehlo", "my_host", "127.0.0.1"], "EHLO"),
         (["--save", "missing/evidence.json", "127.0.0.1"], "missing"),
         ([], "TARGET"),
@@ -186,7 +188,8 @@ def test_the_options_reach_the_probe(world: SmallWorld, tmp_path: Path, capsys: 
     saved = tmp_path / "evidence.json"
     server = world.servers["healthy"]
     typed = f"--resolver {world.dns.resolver} --resolve MX.example.org={server.host} --ehlo me.example -4"
-    typed += f" --port submission:{server.port} --timeout 1500ms --deadline 1m --save {saved} mx.example.org"
+    typed += f" --port submission:{server.port} --timeout 1500ms --deadline 1m --certificate-days 30,3"
+    typed += f" --save {saved} mx.example.org"
     main(["check", *typed.split()])
     evidence = decode(saved.read_text())
     options = evidence.options
@@ -196,6 +199,7 @@ def test_the_options_reach_the_probe(world: SmallWorld, tmp_path: Path, capsys: 
     assert [(each.name, each.address) for each in options.overrides] == [("mx.example.org", server.host)]
     assert options.family is Family.IPV4
     assert (options.timeout_s, options.greeting_timeout_s, options.deadline_s) == (1.5, 1.5, 60.0)
+    assert (options.expiry_warning_days, options.expiry_alarm_days) == (30, 3)
     assert evidence.ehlo_name == options.ehlo_name == "me.example"
 
 
@@ -206,6 +210,7 @@ def test_without_timeout_the_greeting_keeps_its_own(
     main(["check", "--resolver", world.dns.resolver, "--save", str(saved), world.target("healthy")])
     options = decode(saved.read_text()).options
     assert (options.timeout_s, options.greeting_timeout_s, options.deadline_s) == (10.0, 30.0, 60.0)
+    assert (options.expiry_warning_days, options.expiry_alarm_days) == (21, 7)
     assert not options.explicit_ports
 
 

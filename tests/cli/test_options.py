@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from smtpprobe.cli.files import replacing
-from smtpprobe.cli.options import language, parse_duration
+from smtpprobe.cli.options import language, parse_duration, parse_expiry_days
 from smtpprobe.errors import OptionError, UnknownLanguageError
 
 
@@ -34,6 +34,20 @@ def test_a_duration_is_read_with_a_unit_or_without(text: str, seconds: float) ->
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(OptionError):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [("30", (30, 7)), ("30,10", (30, 10)), (" 30 , 10 ", (30, 10)), ("5", (5, 5)), ("7,7", (7, 7)), ("0", (0, 0))],
+)
+def test_days_before_the_end_of_a_certificate_are_one_number_or_two(text: str, days: tuple[int, int]) -> None:
+    assert parse_expiry_days(text) == days
+
+
+@pytest.mark.parametrize("text", ["", ",", "30,", ",7", "-1", "7,30", "30,10,5", "3.5", "30d", "3651", "9" * 5000, "٣"])
+def test_what_are_no_days_is_refused(text: str) -> None:
+    with pytest.raises(OptionError):
+        parse_expiry_days(text)
 
 
 def test_the_language_is_chosen_by_option_then_by_environment(capsys: pytest.CaptureFixture[str]) -> None:
