@@ -3,7 +3,8 @@
 A sender walks the MX hosts by preference and tries the next where one cannot take the mail (RFC 5321 5.1). What counts
 as "cannot" is the difference between senders: for one an expired certificate is nothing, for another it is a reason to
 wait. The walk is made here over what the probe saw, so the verdict is one of now and of here; what might differ
-elsewhere is `Fate.UNKNOWN` rather than a guess.
+elsewhere is `Fate.UNKNOWN` rather than a guess: a server that turns this very client away, for its address or its
+haste, may well take the mail of others.
 """
 
 from __future__ import annotations
@@ -12,7 +13,16 @@ from collections.abc import Iterator
 
 import msgspec
 
-from smtpprobe.checks.reading import OWN_LIMITS, is_success, keywords, opening, took_ehlo
+from smtpprobe.checks.reading import (
+    OWN_LIMITS,
+    explained,
+    is_success,
+    keywords,
+    opening,
+    provider_hint,
+    refuses_client,
+    took_ehlo,
+)
 from smtpprobe.checks.securing import DaneState, Security, dane_of, policy_of, security
 from smtpprobe.evidence import (
     Conversation,
@@ -30,7 +40,7 @@ from smtpprobe.evidence import (
 from smtpprobe.policies import mta_sts
 from smtpprobe.report import Attempt, Delivery, Fate, Sender
 
-_DELIVERED = frozenset({Fate.AUTHENTICATED, Fate.ENCRYPTED, Fate.CLEAR})
+DELIVERED = frozenset({Fate.AUTHENTICATED, Fate.ENCRYPTED, Fate.CLEAR})
 
 _NOT_FROM_HERE = frozenset({FailureKind.NO_ROUTE, FailureKind.DENIED, FailureKind.TLS_LOCAL, *OWN_LIMITS})
 """Failures of this machine: another sender may fare better."""
@@ -84,7 +94,7 @@ def _deliver(evidence: Evidence, sender: Sender) -> Delivery:
     for conversation, step in _walk(evidence, sender):
         endpoint = conversation.endpoint
         attempts.append(Attempt(host=endpoint.host, address=endpoint.address, fate=step.fate, reason=step.reason))
-        if step.fate in _DELIVERED:
+        if step.fate in DELIVERED:
             return Delivery(
                 sender=sender,
                 fate=step.fate,
@@ -133,9 +143,17 @@ def _before_tls(conversation: Conversation) -> _Step | None:
         # A connection that nobody answers may end at our own firewall.
         return _Step(Fate.UNKNOWN, "no-answer") if timed_out else _Step(Fate.DEFERS, "no-connection")
     exchange = opening(conversation)
-    reply = exchange.outcome if exchange is not None and isinstance(exchange.outcome, Reply) else None
-    if reply is None or reply.code is None or is_success(reply):
+    if exchange is None or not isinstance(exchange.outcome, Reply):
+        # Senders wait for minutes (RFC 5321 4.5.3.2), a probe does not.
+        is_slow = failure is not None and failure.kind is FailureKind.TIMEOUT
+        return _Step(Fate.UNKNOWN, "too-slow") if is_slow else _Step(Fate.DEFERS, "broken-off")
+    reply = exchange.outcome
+    if reply.code is None or is_success(reply):
         return _Step(Fate.DEFERS, "broken-off")
+    if refuses_client(conversation, exchange):
+        return _Step(Fate.UNKNOWN, "client-refused")
+    if explained(reply, exchange.phase, provider_hint(conversation)).category == "greylisted":
+        return _Step(Fate.DEFERS, "greylisted")
     return _Step(Fate.BOUNCES, "refused-5") if reply.code >= 500 else _Step(Fate.DEFERS, "refused-4")
 
 
@@ -222,6 +240,11 @@ def _is_implicit(evidence: Evidence, conversation: Conversation) -> bool:
     return conversation.endpoint.origin is HostOrigin.IMPLICIT_MX and denied
 
 
-def tried_hosts(delivery: Delivery) -> tuple[str, ...]:
-    """The hosts that a sender passed over before the one that took the mail, each once."""
-    return tuple(dict.fromkeys(each.host for each in delivery.attempts if each.fate not in _DELIVERED))
+def tried_hosts(delivery: Delivery, fates: tuple[Fate, ...] = tuple(Fate)) -> tuple[str, ...]:
+    """The hosts that a sender passed over before the one that took the mail, each once.
+
+    Args:
+        fates: only those of which this was made out.
+    """
+    passed = (each for each in delivery.attempts if each.fate not in DELIVERED and each.host != delivery.host)
+    return tuple(dict.fromkeys(each.host for each in passed if each.fate in fates))

@@ -84,8 +84,7 @@ def _deliveries(shown: View) -> Iterator[str]:
     yield f"### {_text(label(shown.language, 'delivery', 'heading'))}"
     yield ""
     for each in shown.deliveries:
-        where = label(shown.language, "delivery", "at", host=each.host) if each.host else ""
-        words = " ".join(filter(None, (each.fate, where)))
+        words = " ".join(filter(None, (each.fate, each.way)))
         yield f"- {SIGNS[each.severity]} **{_text(each.sender)}** {_text(words)} ({_text(each.reason)})"
 
 

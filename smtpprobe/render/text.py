@@ -89,9 +89,7 @@ def _deliveries(seen: View, style: Style) -> Iterator[str]:
     for each in seen.deliveries:
         first = f"  {terminal.sign(each.severity)} {pad(each.sender, cells)}  "
         rest = " " * (6 if terminal.width < NARROW else cell_width(first))
-        where = label(style.language, "delivery", "at", host=each.host) if each.host else ""
-        over = label(style.language, "delivery", "passed-over", hosts=each.passed_over) if each.passed_over else ""
-        fate = " ".join(filter(None, (each.fate, where, over)))
+        fate = " ".join(filter(None, (each.fate, each.way)))
         lines = wrap(f"{fate}: {each.reason}", terminal.prose, first=first, rest=rest)
         yield from painted(terminal, lines, first, each.severity, None)
 

@@ -8,11 +8,12 @@ interest: whether mail works, what to do next, which server is how, what is wron
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
 
+from smtpprobe.checks.delivery import tried_hosts
 from smtpprobe.evidence import Evidence, Failure, FailureKind
 from smtpprobe.render.escaping import escape, show_lines
 from smtpprobe.render.summary import HostView, hosts
@@ -76,10 +77,8 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     sender: str
     fate: str
     severity: Severity
-    host: str
-    """Where the mail would go; empty where it would go nowhere."""
-    passed_over: tuple[str, ...]
-    """The hosts that were tried before without success."""
+    way: str
+    """Where the mail would go, and past which hosts; empty where it would go nowhere."""
     reason: str
 
 
@@ -203,15 +202,26 @@ _FATES: Final = {
 def _delivery(delivery: Delivery, language: str) -> DeliveryView:
     """Put the fate of one kind of sender into words. That a domain takes no mail is no fault where it says so."""
     is_meant = delivery.reason == "null-mx"
-    passed_over = [each.host for each in delivery.attempts if each.host != delivery.host]
     return DeliveryView(
         sender=label(language, "sender", delivery.sender),
         fate=label(language, "fate", delivery.fate),
         severity=Severity.INFO if is_meant else _FATES[delivery.fate],
-        host=escape(delivery.host or ""),
-        passed_over=tuple(map(escape, dict.fromkeys(passed_over))) if delivery.host is not None else (),
+        way=" ".join(_way(delivery, language)),
         reason=label(language, "delivery-reason", delivery.reason),
     )
+
+
+def _way(delivery: Delivery, language: str) -> Iterator[str]:
+    """Where the mail goes, which hosts did not take it before, and which of them might take it from others."""
+    if delivery.host is None:
+        return
+    yield label(language, "delivery", "at", host=escape(delivery.host))
+    failed = tried_hosts(delivery, (Fate.DEFERS, Fate.BOUNCES))
+    if failed:
+        yield label(language, "delivery", "passed-over", hosts=tuple(map(escape, failed)))
+    unjudged = tried_hosts(delivery, (Fate.UNKNOWN,))
+    if unjudged:
+        yield label(language, "delivery", "unjudged", hosts=tuple(map(escape, unjudged)))
 
 
 # --- the findings ---------------------------------------------------------------------------------------------------

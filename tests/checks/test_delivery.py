@@ -16,6 +16,7 @@ from smtpprobe.evidence import (
     Policies,
     Resolution,
 )
+from smtpprobe.render.view import view
 from smtpprobe.report import Delivery, Fate, Sender
 from tests.checks.evidence_builder import (
     A2,
@@ -29,6 +30,7 @@ from tests.checks.evidence_builder import (
     dead,
     endpoint,
     evidence,
+    failed,
     given,
     healthy,
     host,
@@ -59,6 +61,21 @@ BROKEN = talk(endpoint(), GREETING, EHLO, STARTTLS, BROKEN_TLS)
 REFUSED_TLS = talk(endpoint(), GREETING, EHLO, said(Phase.STARTTLS, "454 4.7.0 TLS not available"))
 PUT_OFF = talk(endpoint(), said(Phase.GREETING, "421 4.7.0 try again later"))
 REFUSED = talk(endpoint(), said(Phase.GREETING, "554 5.7.1 no"))
+GREYLISTED = talk(endpoint(), said(Phase.GREETING, "451 4.7.1 Greylisting in action, please come back later"))
+BLOCKLISTED = talk(
+    endpoint(),
+    said(Phase.GREETING, "554 5.7.1 Service unavailable; Client host [203.0.113.7] blocked using zen.spamhaus.org"),
+)
+CROWDED = talk(
+    endpoint(), said(Phase.GREETING, "421 4.7.0 mx1.example.org Error: too many connections from 203.0.113.7")
+)
+WITHOUT_PTR = talk(
+    endpoint(),
+    GREETING,
+    said(Phase.EHLO, "550 5.7.25 Client host rejected: cannot find your hostname, [203.0.113.7]"),
+    said(Phase.HELO, "550 5.7.25 Client host rejected: cannot find your hostname, [203.0.113.7]"),
+)
+SLOW = talk(endpoint(), failed(Phase.GREETING, FailureKind.TIMEOUT))
 
 
 def by_sender(evidence: Evidence) -> dict[Sender, Delivery]:
@@ -80,6 +97,12 @@ def fate(evidence: Evidence, sender: Sender) -> tuple[Fate, str]:
         (BROKEN, Fate.CLEAR, "handshake-failed"),
         (PUT_OFF, Fate.DEFERS, "refused-4"),
         (REFUSED, Fate.BOUNCES, "refused-5"),
+        (GREYLISTED, Fate.DEFERS, "greylisted"),
+        (BLOCKLISTED, Fate.UNKNOWN, "client-refused"),
+        (CROWDED, Fate.UNKNOWN, "client-refused"),
+        (WITHOUT_PTR, Fate.UNKNOWN, "client-refused"),
+        (SLOW, Fate.UNKNOWN, "too-slow"),
+        (talk(endpoint(), failed(Phase.GREETING, FailureKind.CLOSED)), Fate.DEFERS, "broken-off"),
         (dead(endpoint()), Fate.DEFERS, "no-connection"),
         (dead(endpoint(), FailureKind.TIMEOUT), Fate.UNKNOWN, "no-answer"),
         (dead(endpoint(), FailureKind.NO_ROUTE), Fate.UNKNOWN, "not-from-here"),
@@ -146,6 +169,21 @@ def test_the_next_host_takes_what_the_first_one_cannot() -> None:
     assert (found.fate, found.host, found.address) == (Fate.ENCRYPTED, MX2, A2)
     assert [(each.host, each.fate) for each in found.attempts] == [(MX1, Fate.DEFERS), (MX2, Fate.ENCRYPTED)]
     assert tried_hosts(found) == (MX1,)
+    assert tried_hosts(found, (Fate.UNKNOWN,)) == ()
+
+
+def test_a_host_that_turned_only_us_away_may_take_the_mail_of_others() -> None:
+    made = evidence(BLOCKLISTED, healthy(endpoint(MX2, A2)))
+    found = by_sender(made)[Sender.OPPORTUNISTIC]
+    assert (found.fate, found.host) == (Fate.ENCRYPTED, MX2)
+    assert tried_hosts(found, (Fate.UNKNOWN,)) == (MX1,)
+    [way, *_] = [each.way for each in view(judge(made), "en").deliveries]
+    assert way == f"to {MX2} unless {MX1} takes it, which cannot be told from here"
+
+
+def test_where_every_host_turned_only_us_away_the_verdict_is_not_that_mail_waits() -> None:
+    made = evidence(CROWDED, talk(endpoint(MX2, A2), *BLOCKLISTED.exchanges))
+    assert {(each.fate, each.reason) for each in by_sender(made).values()} == {(Fate.UNKNOWN, "client-refused")}
 
 
 def test_one_server_that_puts_off_keeps_the_mail_in_the_queue() -> None:
