@@ -635,6 +635,8 @@ class Policies(Fact, frozen=True, kw_only=True):
     """TXT at ``_smtp._tls.<domain>`` (RFC 8460 3); None where it was not asked."""
     services: tuple[Lookup, ...] = ()
     """SRV of ``_submission._tcp`` and ``_submissions._tcp``."""
+    service_hosts: tuple[Lookup, ...] = ()
+    """The A and AAAA questions for the hosts that `services` name."""
 
 
 # --- certificates ---------------------------------------------------------------------------------------------------

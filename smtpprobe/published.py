@@ -33,6 +33,8 @@ from smtpprobe.resolution import LookupSource
 SERVICES: Final = ("_submissions._tcp", "_submission._tcp")
 """RFC 8314 5.1, RFC 6186 3.1."""
 
+MAX_SERVICE_HOSTS: Final = 8
+"""How many of the hosts that SRV records name are looked up; more than a few are a mistake."""
 
 POLICY_PATH: Final = "/.well-known/mta-sts.txt"
 """RFC 8461 3.2."""
@@ -53,6 +55,7 @@ class Published:
         self._tls_rpt: Lookup | None = None
         self._fetch: PolicyFetch | None = None
         self._services: tuple[Lookup, ...] = ()
+        self._service_hosts: tuple[Lookup, ...] = ()
         self._wanted: tuple[tuple[str, int], ...] = ()
         self._tlsa: dict[tuple[str, int], TlsaLookup] = {}
         self.certificates: tuple[bytes, ...] = ()
@@ -66,6 +69,7 @@ class Published:
             policy=self._fetch,
             tls_rpt=self._tls_rpt,
             services=self._services,
+            service_hosts=self._service_hosts,
         )
 
     def give_up(self) -> None:
@@ -118,6 +122,10 @@ class Published:
     async def _ask_services(self, domain: str) -> None:
         questions = [self._source.lookup(f"{service}.{domain}", "SRV") for service in SERVICES]
         self._services = tuple(await asyncio.gather(*questions))
+        named = dict.fromkeys(record.split()[-1] for found in self._services for record in found.records)
+        hosts = [host for host in named if host != "."][:MAX_SERVICE_HOSTS]
+        addresses = [self._source.lookup(host, rrtype) for host in hosts for rrtype in ("A", "AAAA")]
+        self._service_hosts = tuple(await asyncio.gather(*addresses))
 
     async def _ask_mta_sts(self, domain: str) -> None:
         found = await self._source.lookup(f"_mta-sts.{domain}", "TXT")

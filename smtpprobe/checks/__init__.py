@@ -24,6 +24,7 @@ from smtpprobe.checks import certificate as _certificate
 from smtpprobe.checks import dane as _dane
 from smtpprobe.checks import deferral as _deferral
 from smtpprobe.checks import delivery as _delivery
+from smtpprobe.checks import discovery as _discovery
 from smtpprobe.checks import ehlo as _ehlo
 from smtpprobe.checks import greeting as _greeting
 from smtpprobe.checks import mta_sts as _mta_sts
@@ -60,6 +61,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     _dane.dane,
     _mta_sts.mta_sts,
     _mta_sts.tls_reporting,
+    _discovery.discovery,
     _trials.trials,
     _protocol.protocol,
     _reverse.reverse,
@@ -80,6 +82,7 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     _certificate,
     _dane,
     _mta_sts,
+    _discovery,
     _trials,
     _protocol,
     _reverse,

@@ -35,8 +35,10 @@ def lookup_lines(evidence: Evidence, language: str) -> Iterator[DnsLine]:
         yield _reverse_line(reverse, language)
     policies = evidence.policies
     policy_host = policies.policy.lookups if policies.policy is not None else ()
-    texts = filter(None, (policies.mta_sts, *policy_host, policies.tls_rpt, *policies.services))
-    for lookup in (*(each.lookup for each in policies.tlsa), *texts):
+    texts = filter(None, (policies.mta_sts, *policy_host, policies.tls_rpt))
+    known = {(lookup.name, lookup.rrtype) for host in resolution.hosts for lookup in host.lookups}
+    services = (each for each in policies.service_hosts if (each.name, each.rrtype) not in known)
+    for lookup in (*(each.lookup for each in policies.tlsa), *texts, *policies.services, *services):
         yield _dns_line(lookup, language)
 
 

@@ -34,6 +34,7 @@ from tests.checks.evidence_builder import (
     MX2,
     PLAIN_EHLO,
     STARTTLS,
+    dead,
     endpoint,
     evidence,
     failed,
@@ -174,6 +175,44 @@ TLS_RPT = {
     "tls-rpt-lookup-failed": reporting(status=LookupStatus.SERVFAIL),
 }
 
+# --- where mail programs find submission ----------------------------------------------------------------------------
+
+MAIL = "mail.example.org"
+
+
+def announced(
+    *records: str, implicit: tuple[str, ...] = (), hosts: tuple[Lookup, ...] | None = None, talks: Any = (), **more: Any
+) -> Evidence:
+    """A domain with these SRV records for submission, of which the first host has an address unless said."""
+    services = (
+        lookup(f"_submissions._tcp.{DOMAIN}", "SRV", *implicit),
+        lookup(f"_submission._tcp.{DOMAIN}", "SRV", *records, **more),
+    )
+    if hosts is None:
+        hosts = (lookup(MAIL, "A", A1), lookup(MAIL, "AAAA"))
+    return evidence(healthy(), *talks, policies=Policies(services=services, service_hosts=hosts))
+
+
+def at_mail(port: int = 587) -> Any:
+    return endpoint(MAIL, A1, port)
+
+
+DISCOVERY = {
+    "submission-announced": announced(f"10 1 587 {MAIL}", implicit=(f"0 1 465 {MAIL}",)),
+    "submission-not-announced": announced(),
+    "submission-declared-absent": announced("0 0 0 ."),
+    "submission-absent-beside-others": announced("0 0 0 .", f"0 1 587 {MAIL}"),
+    "submission-lookup-failed": announced(status=LookupStatus.SERVFAIL),
+    "submission-target-is-alias": announced(
+        f"0 1 587 {MAIL}", hosts=(lookup(MAIL, "A", A1, aliases=(MAIL,), canonical_name="real.example.org"),)
+    ),
+    "submission-target-without-address": announced(f"0 1 587 {MAIL}", hosts=(lookup(MAIL, "A"), lookup(MAIL, "AAAA"))),
+    "submission-servers-alike": announced(f"0 1 587 {MAIL}", f"0 3 587 {MX2}"),
+    "submission-port-unusual": announced(f"0 1 2525 {MAIL}"),
+    "submission-announced-unreachable": announced(f"0 1 587 {MAIL}", talks=(dead(at_mail()),)),
+    "submission-announced-without-tls": announced(f"0 1 587 {MAIL}", talks=(talk(at_mail(), GREETING, PLAIN_EHLO),)),
+}
+
 # --- further connections --------------------------------------------------------------------------------------------
 
 
@@ -226,6 +265,6 @@ TRIALS = {
     ),
 }
 
-POLICY_SCENARIOS: dict[str, Evidence] = {**DANE, **MTA_STS, **TLS_RPT, **TRIALS}
+POLICY_SCENARIOS: dict[str, Evidence] = {**DANE, **MTA_STS, **TLS_RPT, **DISCOVERY, **TRIALS}
 
 BROKEN_TLS: Handshake = tls_failed(FailureKind.TLS_ALERT, "handshake_failure")

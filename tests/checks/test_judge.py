@@ -148,6 +148,7 @@ def test_what_is_always_an_error_and_what_is_always_fine() -> None:
         "null-mx-beside-others",
         "relay-rcpt-accepted",
         "starttls-injection",
+        "submission-announced-without-tls",
     }
     assert {id_ for id_, severity in fixed.items() if severity is Severity.OK} == {
         "certificate-trusted",
@@ -162,6 +163,7 @@ def test_what_is_always_an_error_and_what_is_always_fine() -> None:
         "mail-reachable",
         "mx-found",
         "starttls-works",
+        "submission-announced",
         "submission-reachable",
         "tls-works",
     }
@@ -173,6 +175,8 @@ def test_what_is_always_an_error_and_what_is_always_fine() -> None:
         "expn-discloses",
         "mx-is-alias",
         "starttls-unadvertised",
+        "submission-absent-beside-others",
+        "submission-target-is-alias",
         "tls-rpt-invalid",
         "vrfy-discloses",
     }
