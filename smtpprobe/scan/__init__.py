@@ -1,0 +1,8 @@
+"""Scanning many domains: each endpoint once, politely, losing nothing.
+
+    domains -> MX -> addresses -> distinct endpoints -> one session each -> back to the domains
+
+The same evidence as that of a single check, made in less time: `reading` takes the targets in, `journal` keeps on disk
+what is known, `pace` says who may be talked to now, `worker` asks and talks, `results` says what came of a domain, and
+`engine` lets them work together. Importing this package costs nothing.
+"""
