@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
 from smtpprobe.checks import judge
@@ -29,9 +32,19 @@ def test_recorded_evidence_is_judged_as_it_was_live(label: str) -> None:
 
 
 @pytest.mark.parametrize("label", RECORDED)
-def test_recorded_evidence_is_written_back_byte_for_byte(label: str) -> None:
+def test_recorded_evidence_is_written_back_without_a_loss(label: str) -> None:
     raw = (EVIDENCE / f"{label or 'example'}.json").read_bytes()
-    assert encode(decode(raw)) + b"\n" == raw
+    written = json.loads(encode(decode(raw)))
+    assert known_before(written, json.loads(raw)) == json.loads(raw)
+
+
+def known_before(value: Any, before: Any) -> Any:
+    """A value without the fields that it got since."""
+    if isinstance(value, dict) and isinstance(before, dict):
+        return {key: known_before(each, before[key]) for key, each in value.items() if key in before}
+    if isinstance(value, list) and isinstance(before, list) and len(value) == len(before):
+        return [known_before(*pair) for pair in zip(value, before, strict=True)]
+    return value
 
 
 @pytest.mark.parametrize("label", RECORDED)

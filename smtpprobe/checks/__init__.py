@@ -34,6 +34,7 @@ from smtpprobe.checks import protocol as _protocol
 from smtpprobe.checks import reachability as _reachability
 from smtpprobe.checks import resolution as _resolution
 from smtpprobe.checks import reverse as _reverse
+from smtpprobe.checks import server_names as _server_names
 from smtpprobe.checks import starttls as _starttls
 from smtpprobe.checks import summary as _summary
 from smtpprobe.checks import tls as _tls
@@ -65,6 +66,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     _trials.trials,
     _protocol.protocol,
     _reverse.reverse,
+    _server_names.server_names,
     _probe.probe,
 )
 """All checks, in report order: the answer first, then as a session goes."""
@@ -86,6 +88,7 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     _trials,
     _protocol,
     _reverse,
+    _server_names,
     _probe,
 )
 

@@ -115,6 +115,15 @@ def reverse(ptr: object, *forward: object) -> Evidence:
     return with_hosts(host(MX1, public), reverse=(found,))
 
 
+def named(own: str, *reverse: str, leaf: object = GOOD, at: str = MX2) -> Evidence:
+    """A server that calls itself so, with a reverse name and a certificate."""
+    session = tls(leaf, trust=trust(name=at))  # type: ignore[arg-type]
+    ehlo = said(Phase.EHLO, f"250-{own}", "250 STARTTLS")
+    spoken = talk(endpoint(at), said(Phase.GREETING, f"220 {own} ESMTP"), ehlo, STARTTLS, session)
+    found = Reverse(address=A1, ptr=lookup("1.2.0.192.in-addr.arpa", "PTR", *reverse))
+    return evidence(spoken, resolution=resolved(host(at, A1), reverse=(found,)), shown=(leaf,))
+
+
 def raising(_: Evidence) -> list[Finding]:
     raise ZeroDivisionError("of the test")
 
@@ -194,6 +203,7 @@ SCENARIOS: dict[str, Evidence] = {
     "greeting-slow": greeted("220 mx1.example.org ESMTP", seconds=6.2),
     "greeting-without-name": greeted("220 !"),
     "server-name-not-public": greeted("220 localhost ESMTP"),
+    "server-names-differ": named("host7.example.net", "a.example.com"),
     "greeting-multiline": greeted("220-mx1.example.org ESMTP", "220 be nice"),
     # put off or turned away
     "greylisted": greeted("451 4.7.1 Greylisting in action, please come back later"),
