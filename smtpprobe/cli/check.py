@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from smtpprobe.cli.background import Stage
     from smtpprobe.evidence import Target
+    from smtpprobe.report import Report
 
 
 @click.command(
@@ -31,12 +32,9 @@ if TYPE_CHECKING:
 def command(
     targets: tuple[str, ...],
     format: str,
-    lang: str | None,
-    fail_on: str,
-    verbose: int,
-    quiet: bool,
+    outputs: tuple[str, ...],
     save: str | None,
-    **probe: Any,
+    **more: Any,
 ) -> int:
     """Check how mail reaches each TARGET, and say what to mend.
 
@@ -50,17 +48,21 @@ def command(
       smtpprobe check --resolve mx.example.org=192.0.2.1 mx.example.org
       smtpprobe check --format json --fail-on warning - < domains.txt
     """
-    from smtpprobe.cli.options import options, style
+    from smtpprobe.cli.options import STYLE_OPTIONS, options, report_style
+    from smtpprobe.cli.outputs import parse_outputs
 
-    shown = style(lang=lang, fail_on=fail_on, verbose=verbose, quiet=quiet)
-    chosen = options(**probe)
+    shown = report_style(format, outputs, **{name: more.pop(name) for name in STYLE_OPTIONS})
+    wanted = parse_outputs(outputs, (save,))
+    chosen = options(**more)
     parsed = list(_parsed(targets))
 
     # What was typed is in order; now for what takes time to import.
     from contextlib import ExitStack
 
+    from smtpprobe.checks import judge
     from smtpprobe.cli.background import Probes, stopping
     from smtpprobe.cli.files import replacing
+    from smtpprobe.cli.outputs import writing
     from smtpprobe.cli.progress import ProgressLine
     from smtpprobe.cli.reporting import make_ready, report_at_once, report_on
 
@@ -68,15 +70,19 @@ def command(
     make_ready(format)
     with ExitStack() as stack:
         kept = stack.enter_context(replacing(save)) if save is not None else None
+        written = stack.enter_context(writing(wanted, shown))
         probes = Probes(parsed, chosen, on_progress=line.take, on_due=line.wait_for)
         was_stopped = stack.enter_context(stopping(probes.stop))
         stack.enter_context(probes)
         stack.callback(line.erase)
-        stages = _keep(probes, kept)
+        judged: Iterator[tuple[Report, bool]]
+        judged = ((judge(each.evidence), each.is_final) for each in _keep(probes, kept))
+        if wanted:
+            judged = _also(judged, written.take)
         if format == "text" and sys.stdout.isatty():
-            status = report_at_once(stages, shown, line.erase)
+            status = report_at_once(judged, shown, line.erase)
         else:
-            status = report_on((each.evidence for each in stages if each.is_final), format, shown, line.erase)
+            status = report_on((report for report, is_final in judged if is_final), format, shown, line.erase)
     if not was_stopped:
         return status
     if probes.not_begun:
@@ -115,3 +121,11 @@ def _keep(stages: Iterable[Stage], stream: BinaryIO | None) -> Iterator[Stage]:
         yield stage
         if stream is not None and stage.is_final:
             stream.write(ascii_json(encode(stage.evidence)).encode("ascii") + b"\n")
+
+
+def _also(judged: Iterable[tuple[Report, bool]], take: Callable[[Report], object]) -> Iterator[tuple[Report, bool]]:
+    """Hand reports on, and what is final to somebody else too."""
+    for report, is_final in judged:
+        if is_final:
+            take(report)
+        yield report, is_final

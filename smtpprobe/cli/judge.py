@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from smtpprobe.cli.options import EXIT_STATUS, SectionedCommand, report_options
@@ -14,7 +16,7 @@ from smtpprobe.cli.options import EXIT_STATUS, SectionedCommand, report_options
 )
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @report_options
-def command(files: tuple[str, ...], format: str, lang: str | None, fail_on: str, verbose: int, quiet: bool) -> int:
+def command(files: tuple[str, ...], format: str, outputs: tuple[str, ...], **shown: Any) -> int:
     """Report again on evidence that was saved: another time, elsewhere, in another language or format.
 
     A FILE is what 'smtpprobe check --save' wrote, or the output of 'smtpprobe check --format json'; '-' is the
@@ -26,10 +28,17 @@ def command(files: tuple[str, ...], format: str, lang: str | None, fail_on: str,
       smtpprobe judge -v evidence.json
       smtpprobe judge --format json - < evidence.json
     """
-    from smtpprobe.cli.options import style
+    from smtpprobe.cli.options import report_style
+
+    style = report_style(format, outputs, **shown)
+
+    from smtpprobe.checks import judge
+    from smtpprobe.cli.outputs import parse_outputs, writing
     from smtpprobe.cli.reporting import report_on
     from smtpprobe.cli.saved import read_evidence
 
-    shown = style(lang=lang, fail_on=fail_on, verbose=verbose, quiet=quiet)
+    wanted = parse_outputs(outputs)
     evidence = [each for file in files for each in read_evidence(file)]
-    return report_on(evidence, format, shown)
+    with writing(wanted, style) as written:
+        reports = map(judge, evidence)
+        return report_on(written.passing(reports) if wanted else reports, format, style)

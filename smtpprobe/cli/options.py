@@ -10,11 +10,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from smtpprobe.errors import OptionError
+from smtpprobe.errors import OptionError, SmtpprobeError
 
 if TYPE_CHECKING:
     from smtpprobe.evidence import Options
@@ -29,8 +30,15 @@ Exit status:
   2    the command cannot be carried out as given; nothing was judged
   3    something that matters could not be found out, or nothing was probed
   130  stopped by Ctrl-C; what was known by then is reported
+
+\b
+With --format nagios, as the Monitoring Plugins guidelines say:
+  0 OK, 1 WARNING, 2 CRITICAL (errors), 3 UNKNOWN, also for what cannot be carried out; --fail-on has no part in it
 """
 
+
+EXIT_UNKNOWN: Final = 3
+"""Of monitoring: nothing could be found out, for whatever reason (Monitoring Plugins guidelines 2.2)."""
 
 MAX_NAME_CELLS: Final = 26
 """Cells. What a longer option does is written below it."""
@@ -68,10 +76,40 @@ class SectionedCommand(click.Command):
             with formatter.section(section):
                 formatter.write_dl([(name.ljust(column), text) for name, text in sections[section]], col_max=column)
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        is_watched = _asks_for_nagios(args)  # before click takes the list apart
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            if not is_watched:
+                raise
+            raise click.exceptions.Exit(_unknown(error.format_message())) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.UsageError, SmtpprobeError) as error:
+            if ctx.params.get("format") != "nagios":
+                raise
+            return _unknown(error.format_message() if isinstance(error, click.UsageError) else str(error))
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if self.epilog:
             formatter.write_paragraph()
             formatter.write_text(self.epilog)
+
+
+def _asks_for_nagios(arguments: Sequence[str]) -> bool:
+    """Tell whether monitoring calls, to which status 2 would be CRITICAL."""
+    return "--format=nagios" in arguments or ("--format", "nagios") in pairwise(arguments)
+
+
+def _unknown(message: str) -> int:
+    """Say why nothing can be carried out, as monitoring reads it, and give the status for it."""
+    click.echo(f"SMTPPROBE UNKNOWN - {' '.join(message.replace('|', '/').split())}")
+    return EXIT_UNKNOWN
 
 
 def option(*names: str, section: str, **more: Any) -> Callable[[F], F]:
@@ -178,10 +216,18 @@ _SHOWN: Final = "Report"
 
 
 def report_options(function: F) -> F:
-    """Add --format, --lang, --fail-on, -v and -q: the arguments of `style`."""
+    """Add --format and --output, and --lang, --fail-on, -v, -q, -w and -c: the other arguments of `style`."""
     for decorate in reversed(
         (
             option("--format", section=_SHOWN, type=OneOf(_formats), default="text", help="How to write it."),
+            option(
+                "--output",
+                "outputs",
+                section=_SHOWN,
+                metavar="FORMAT=FILE",
+                multiple=True,
+                help="Write it to a file too, in one of these formats, as in junit=report.xml. Repeatable.",
+            ),
             lang_option(_SHOWN),
             option(
                 "--fail-on",
@@ -199,6 +245,24 @@ def report_options(function: F) -> F:
                 help="Show the name system and the conversations, explained; -vv the very bytes and times.",
             ),
             option("-q", "--quiet", section=_SHOWN, is_flag=True, help="One line a target."),
+            option(
+                "-w",
+                "--warning",
+                section=_SHOWN,
+                metavar="RANGE",
+                multiple=True,
+                help="For --format nagios: a warning if the slowest endpoint takes more than so many seconds (5), or,"
+                " as days=21:, if a certificate has fewer days left. All ranges of the Monitoring Plugins guidelines:"
+                " 10, 10:, ~:10, 10:20, @10:20. Repeatable.",
+            ),
+            option(
+                "-c",
+                "--critical",
+                section=_SHOWN,
+                metavar="RANGE",
+                multiple=True,
+                help="The same for a critical state.",
+            ),
         )
     ):
         function = decorate(function)
@@ -230,15 +294,25 @@ def language(lang: str | None, environ: Mapping[str, str] = os.environ) -> str:
     return chosen
 
 
-def style(*, lang: str | None, fail_on: str, verbose: int, quiet: bool) -> Style:
+def style(
+    *,
+    lang: str | None,
+    fail_on: str,
+    verbose: int,
+    quiet: bool,
+    warning: tuple[str, ...] = (),
+    critical: tuple[str, ...] = (),
+) -> Style:
     """Say how reports are to be shown on stdout.
 
     Raises:
         UnknownLanguageError: no texts are shipped in that language.
+        OptionError: a threshold is none.
         click.UsageError: both more and less is wanted.
     """
     from smtpprobe.render.layout import describe_terminal
     from smtpprobe.render.style import Style
+    from smtpprobe.render.thresholds import parse_thresholds
     from smtpprobe.report import Severity
 
     if quiet and verbose:
@@ -248,7 +322,26 @@ def style(*, lang: str | None, fail_on: str, verbose: int, quiet: bool) -> Style
         terminal=describe_terminal(sys.stdout),
         verbosity=-1 if quiet else min(verbose, 2),
         fail_on=Severity(fail_on),
+        thresholds=parse_thresholds(warning, critical),
     )
+
+
+STYLE_OPTIONS: Final = ("lang", "fail_on", "verbose", "quiet", "warning", "critical")
+"""The options of `report_options` that `style` takes."""
+
+
+def report_style(format: str, outputs: Sequence[str], **shown: Any) -> Style:
+    """Make the style of `STYLE_OPTIONS`, once it is certain that somebody reads the thresholds.
+
+    Raises:
+        UnknownLanguageError: no texts are shipped in that language.
+        OptionError: a threshold is none.
+        click.UsageError: two options do not go together.
+    """
+    has_thresholds = shown["warning"] or shown["critical"]
+    if has_thresholds and format != "nagios" and not any(each.startswith("nagios=") for each in outputs):
+        raise click.UsageError("-w and -c are thresholds of monitoring: they go with --format nagios")
+    return style(**shown)
 
 
 # --- how a probe is made --------------------------------------------------------------------------------------------
