@@ -124,6 +124,16 @@ class Override(Fact, frozen=True, kw_only=True):
     address: str
 
 
+class Question(Fact, frozen=True, kw_only=True):
+    """A command to ask, since somebody knows what the answer should be. None of them begins a message."""
+
+    verb: Literal["noop", "help", "vrfy", "mail", "rcpt"]
+    argument: str = ""
+    """In ASCII: the address of ``mail`` and ``rcpt`` without its angle brackets, empty for the null sender."""
+    role: Role | None = None
+    """Ask endpoints of this role only; None: all."""
+
+
 class Options(Fact, frozen=True, kw_only=True):
     """How a probe is to be made. The same values are kept in the evidence."""
 
@@ -162,6 +172,11 @@ class Options(Fact, frozen=True, kw_only=True):
     """Make the intrusive probes, which never send DATA (`MAX_SECURITY_CONNECTIONS` an endpoint)."""
     submission_discovery: bool = False
     """Look up the SRV records by which mail programs find the submission service (RFC 6186, RFC 8314 5.1)."""
+    questions: tuple[Question, ...] = ()
+    """Asked of each endpoint over one more connection; DATA is never sent."""
+    question_sender: str = ""
+    """The address in MAIL before a question about RCPT; empty: the null sender, which every server must take (RFC 5321
+    4.5.5)."""
 
 
 # --- the name system ------------------------------------------------------------------------------------------------
@@ -532,6 +547,8 @@ class Conversation(Fact, frozen=True, kw_only=True):
     """Of `Options.tls_versions`."""
     security: tuple[SecurityTrial, ...] = ()
     """Of `Options.security`."""
+    asked: Asked | None = None
+    """Of `Options.questions`; None where nothing was asked."""
     connections: int = 1
     """How many connections were made to the endpoint in all; a second one has a reason in `notes`."""
     notes: tuple[str, ...] = ()
@@ -582,6 +599,26 @@ class SecurityTrial(Fact, frozen=True, kw_only=True):
     """What came unasked, as the answer to a smuggled command does."""
     failure: Failure | None = None
     """Why the probe could not be finished."""
+
+
+class Answer(Fact, frozen=True, kw_only=True):
+    """What came of one question."""
+
+    question: Question
+    exchange: int | None = None
+    """Index into `Asked.exchanges`; that of MAIL where the server refused it, so that RCPT was never asked. None where
+    the session ended before."""
+
+
+class Asked(Fact, frozen=True, kw_only=True):
+    """The questions of the options, over a connection of their own."""
+
+    exchanges: tuple[Exchange, ...] = ()
+    """The whole session, its opening included."""
+    answers: tuple[Answer, ...] = ()
+    """One for each question, in their order."""
+    failure: Failure | None = None
+    """Why the session ended early."""
 
 
 # --- published policies ---------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from smtpprobe import __version__
 from smtpprobe.conversation import Talk
 from smtpprobe.endpoints import plan_endpoints
 from smtpprobe.evidence import (
+    Asked,
     Certificate,
     Conversation,
     Endpoint,
@@ -163,7 +164,8 @@ class _Probing:
         self._talks: dict[int, Talk] = {}
         """By index into the endpoints."""
         self._trials: dict[int, Trials] = {}
-        self._has_trials = options.tls_versions or options.security
+        self._asked: dict[int, Asked] = {}
+        self._has_trials = options.tls_versions or options.security or bool(options.questions)
         self._undecided: set[int] = set()
         self._all_decided = asyncio.Event()
         self._reverse: dict[str, Reverse] = {}
@@ -234,9 +236,16 @@ class _Probing:
 
     async def _try_further(self, index: int, talk: Talk) -> None:
         """Make the further connections that were asked for."""
+        from smtpprobe.asking import ask, questions_for
         from smtpprobe.trials import Trials
 
         conversation = talk.so_far()
+        questions = questions_for(self._options, conversation)
+        if questions:
+            with suppress(Exception):  # the endpoint keeps what its first conversation told
+                self._asked[index] = await ask(
+                    talk.endpoint, questions, options=self._options, ehlo_name=self._ehlo_name, clock=self._clock
+                )
         if not Trials.are_wanted(self._options, conversation):
             return
         trials = Trials(talk.endpoint, options=self._options, ehlo_name=self._ehlo_name, clock=self._clock)
@@ -317,6 +326,14 @@ class _Probing:
 
     def _with_trials(self, index: int, conversation: Conversation) -> Conversation:
         """A conversation with the further connections that followed it."""
+        asked = self._asked.get(index)
+        if asked is not None:
+            conversation = msgspec.structs.replace(
+                conversation,
+                asked=asked,
+                connections=conversation.connections + 1,
+                notes=(*conversation.notes, "one more connection: to ask the questions of the options"),
+            )
         trials = self._trials.get(index)
         if trials is None:
             return conversation
