@@ -22,6 +22,10 @@ class EvidenceError(SmtpprobeError, ValueError):
     """A file is not evidence that this version can read."""
 
 
+class ConfigError(SmtpprobeError, ValueError):
+    """A file of expectations has a mistake; the message names file, line and key, and what was meant."""
+
+
 class UnknownLanguageError(SmtpprobeError, LookupError):
     """No texts are shipped in that language."""
 
