@@ -12,9 +12,10 @@ from __future__ import annotations
 import ssl
 import warnings
 from _ssl import ENCODING_DER
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from smtpprobe.evidence import FailureKind, TlsSession
 
@@ -93,14 +94,39 @@ def make_client_context(
     return context
 
 
+class Session(Protocol):
+    """What is used of `ssl.SSLObject`, with its errors."""
+
+    def do_handshake(self) -> None: ...
+    def read(self, size: int, /) -> bytes: ...
+    def write(self, data: bytes, /) -> int: ...
+    def unwrap(self) -> object: ...
+
+
+class Incoming(Protocol):
+    """What is used of the `ssl.MemoryBIO` that is fed."""
+
+    def write(self, data: bytes, /) -> int: ...
+
+
+class Outgoing(Protocol):
+    """What is used of the `ssl.MemoryBIO` that is emptied."""
+
+    @property
+    def pending(self) -> int: ...
+    def read(self) -> bytes: ...
+
+
 class Layer(NamedTuple):
     """The client's side of a TLS session, fed and emptied through memory."""
 
-    session: ssl.SSLObject
-    incoming: ssl.MemoryBIO
-    outgoing: ssl.MemoryBIO
+    session: Session
+    incoming: Incoming
+    outgoing: Outgoing
     server_name: str | None
     """What is sent as SNI."""
+    describe: Callable[[], tuple[TlsSession, tuple[bytes, ...]]]
+    """Read what a completed handshake agreed on, and the certificates as sent, leaf first, in DER."""
 
 
 def begin(context: ssl.SSLContext, server_name: str | None) -> Layer:
@@ -116,17 +142,23 @@ def begin(context: ssl.SSLContext, server_name: str | None) -> Layer:
         except ValueError:  # UnicodeError is one
             server_name = None
         else:
-            return Layer(session, incoming, outgoing, server_name)
-    return Layer(context.wrap_bio(incoming, outgoing), incoming, outgoing, None)
+            return Layer(session, incoming, outgoing, server_name, partial(read_session, session))
+    session = context.wrap_bio(incoming, outgoing)
+    return Layer(session, incoming, outgoing, None, partial(read_session, session))
 
 
-def read_session(session: ssl.SSLObject) -> tuple[TlsSession, tuple[bytes, ...]]:
-    """Read what a completed handshake agreed on, and the certificates as sent, leaf first, in DER."""
-    name, _, bits = session.cipher() or ("", "", None)
-    chain = _chain(session)
-    group = getattr(session, "group", None)  # Python 3.15
+def read_session(session: Session) -> tuple[TlsSession, tuple[bytes, ...]]:
+    """Read what a completed handshake agreed on, and the certificates as sent, leaf first, in DER.
+
+    Args:
+        session: of the ssl module.
+    """
+    inner: Any = session
+    name, _, bits = inner.cipher() or ("", "", None)
+    chain = _chain(inner)
+    group = getattr(inner, "group", None)  # Python 3.15
     facts = TlsSession(
-        version=session.version() or "",
+        version=inner.version() or "",
         cipher=name,
         secret_bits=bits,
         group=group() if callable(group) else None,

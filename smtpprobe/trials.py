@@ -12,7 +12,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from smtpprobe import tls
 from smtpprobe.conversation import offers_starttls
@@ -29,6 +29,9 @@ from smtpprobe.evidence import (
     VersionTrial,
 )
 from smtpprobe.wire import Wire
+
+if TYPE_CHECKING:
+    from smtpprobe.stapling import Stapling
 
 VERSIONS: Final = {
     "TLSv1": ssl.TLSVersion.TLSv1,
@@ -101,7 +104,9 @@ class Trials:
             outcome = Failure(phase=Phase.TLS, kind=FailureKind.TLS_LOCAL, detail="switched off in the local OpenSSL")
             self.versions.append(VersionTrial(version=name, outcome=outcome, started_s=began, ended_s=began))
             return
-        async with self._connection(tls.client_context(version, version)) as wire:
+        stapling = _stapling(version)
+        context = tls.client_context(version, version) if stapling is None else None
+        async with self._connection(context, stapling.begin if stapling is not None else None) as wire:
             failed = await self._secure(wire)
             await self._quit(wire)
             handshake = wire.handshaken
@@ -109,12 +114,20 @@ class Trials:
         outcome_of = handshake.outcome if handshake is not None else failed
         if outcome_of is None:
             outcome_of = Failure(phase=Phase.STARTTLS, kind=FailureKind.OTHER, detail="STARTTLS was refused")
-        self.versions.append(VersionTrial(version=name, outcome=outcome_of, started_s=began, ended_s=self._clock()))
+        self.versions.append(
+            VersionTrial(
+                version=name,
+                outcome=outcome_of,
+                ocsp_response=stapling.ocsp_response if stapling is not None else None,
+                started_s=began,
+                ended_s=self._clock(),
+            )
+        )
 
     # --- intrusive probes -------------------------------------------------------------------------------------------
 
     async def _probe(self, name: str, probe: Callable[[Wire], Awaitable[Failure | None]]) -> None:
-        async with self._connection(None) as wire:
+        async with self._connection() as wire:
             failure = await probe(wire)
             await self._quit(wire)
         self.certificates.extend(wire.certificates)
@@ -171,8 +184,16 @@ class Trials:
     # --- steps ------------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _connection(self, context: ssl.SSLContext | None) -> AsyncIterator[Wire]:
-        wire = Wire(self._endpoint, clock=self._clock, deadline_s=self._options.deadline_s, context=context)
+    async def _connection(
+        self, context: ssl.SSLContext | None = None, begin_tls: Callable[[str | None], tls.Layer] | None = None
+    ) -> AsyncIterator[Wire]:
+        wire = Wire(
+            self._endpoint,
+            clock=self._clock,
+            deadline_s=self._options.deadline_s,
+            context=context,
+            begin_tls=begin_tls,
+        )
         self.connections += 1
         try:
             await wire.connect(self._options.timeout_s)
@@ -228,6 +249,13 @@ class Trials:
 
 def _failed(outcome: Reply | Failure) -> Failure | None:
     return outcome if isinstance(outcome, Failure) else None
+
+
+def _stapling(version: ssl.TLSVersion) -> Stapling | None:
+    """What asks for a stapled response; None for versions that are tried without."""
+    from smtpprobe.stapling import VERSIONS, Stapling  # brings pyOpenSSL along
+
+    return Stapling(version) if version in VERSIONS else None
 
 
 def _can_speak(version: ssl.TLSVersion) -> bool:

@@ -79,6 +79,7 @@ class Wire(SMTPProtocol):
         clock: seconds since the probe began.
         deadline_s: when everything must be over, on that clock.
         context: what TLS to speak; None: the usual context, made when it is needed.
+        begin_tls: begins another kind of session than that of a context, for the server name that it is given.
         on_connected: called as soon as the connection stands.
     """
 
@@ -89,6 +90,7 @@ class Wire(SMTPProtocol):
         clock: Callable[[], float],
         deadline_s: float,
         context: ssl.SSLContext | None = None,
+        begin_tls: Callable[[str | None], tls.Layer] | None = None,
         on_connected: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(asyncio.get_running_loop())
@@ -110,6 +112,7 @@ class Wire(SMTPProtocol):
         self._clock = clock
         self._deadline_s = deadline_s
         self._context = context
+        self._begin_tls = begin_tls
         self._on_connected = on_connected
         # The step that waits; what it waits for comes together in the buffer of the base.
         self._then: Callable[[Reply | Failure], None] | None = None
@@ -257,7 +260,10 @@ class Wire(SMTPProtocol):
         self._start(Phase.TLS, timeout_s)
         self._then_secure = then
         self._is_tls_next = False
-        self._layer = layer = tls.begin(self._context or tls.client_context(), self.endpoint.name)
+        if self._begin_tls is not None:
+            self._layer = layer = self._begin_tls(self.endpoint.name)
+        else:
+            self._layer = layer = tls.begin(self._context or tls.client_context(), self.endpoint.name)
         if self._end is not None:
             self._break_step(*self._end)
             return
@@ -452,7 +458,7 @@ class Wire(SMTPProtocol):
         else:
             self._flush(layer)
             self._over_ssl = True
-            session, self.certificates = tls.read_session(layer.session)
+            session, self.certificates = layer.describe()
             then = self._record_handshake(session)
             self._read_all(layer)  # before the next command goes out, whose reply it cannot be
             then(session)
@@ -593,7 +599,7 @@ class _Unasked:
         )
 
 
-def _read(session: ssl.SSLObject) -> tuple[bytes, tuple[FailureKind, str] | None]:
+def _read(session: tls.Session) -> tuple[bytes, tuple[FailureKind, str] | None]:
     """Read all plain text that is there, up to what is too much anyway: what came together is taken together.
 
     Returns:

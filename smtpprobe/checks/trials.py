@@ -7,9 +7,12 @@ not be finished nothing is concluded.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
+from smtpprobe.checks.certificate import subject
 from smtpprobe.checks.kinds import Topic, kind
 from smtpprobe.checks.reading import at, by_role, graded, keywords
+from smtpprobe.checks.securing import chain_of
 from smtpprobe.evidence import (
     Conversation,
     Evidence,
@@ -30,6 +33,10 @@ TLS_VERSIONS_OLD_ONLY = kind(
 TLS_VERSIONS_OLD_TOO = kind("tls-versions-old-too", Topic.TLS, Severity.INFO, params=("spoken",))
 TLS_VERSION_UNTESTABLE = kind("tls-version-untestable", Topic.TLS, Severity.INFO, params=("versions", "openssl"))
 TLS_OCSP_STAPLED = kind("tls-ocsp-stapled", Topic.TLS, Severity.OK)
+TLS_OCSP_REVOKED = kind("tls-ocsp-revoked", Topic.TLS, Severity.ERROR, params=("subject", "date"))
+TLS_OCSP_EXPIRED = kind("tls-ocsp-expired", Topic.TLS, Severity.WARNING, params=("date",))
+TLS_OCSP_OTHER_CERTIFICATE = kind("tls-ocsp-other-certificate", Topic.TLS, Severity.WARNING, params=("subject",))
+TLS_OCSP_UNUSABLE = kind("tls-ocsp-unusable", Topic.TLS, Severity.WARNING, params=("answer", "detail"))
 
 STARTTLS_INJECTION = kind("starttls-injection", Topic.SECURITY, Severity.ERROR)
 STARTTLS_INJECTION_SAFE = kind("starttls-injection-safe", Topic.SECURITY, Severity.OK)
@@ -53,6 +60,7 @@ def trials(evidence: Evidence) -> Iterator[Finding]:
     for conversation in evidence.conversations:
         if conversation.versions:
             yield from _versions(evidence, conversation)
+            yield from _stapled(evidence, conversation)
         for trial in conversation.security:
             yield from _security(evidence, conversation, trial)
 
@@ -81,8 +89,42 @@ def _versions(evidence: Evidence, conversation: Conversation) -> Iterator[Findin
     if old:
         yield TLS_VERSIONS_OLD_TOO.found(where, spoken=old)
     yield TLS_VERSIONS.found(where, spoken=spoken, refused=refused or ("-",))
-    if any(each.ocsp_response for each in conversation.versions):
-        yield TLS_OCSP_STAPLED.found(where)
+
+
+def _stapled(evidence: Evidence, conversation: Conversation) -> Iterator[Finding]:
+    """Judge what was stapled; the same flaw in several versions is told once."""
+    told = set()
+    for trial in conversation.versions:
+        if not trial.ocsp_response or not isinstance(trial.outcome, TlsSession) or not trial.outcome.chain:
+            continue
+        finding = _staple(evidence, conversation, trial.ocsp_response, trial.outcome)
+        if finding.id not in told:
+            told.add(finding.id)
+            yield finding
+
+
+def _staple(evidence: Evidence, conversation: Conversation, response: bytes, session: TlsSession) -> Finding:
+    from smtpprobe.ocsp import Answer, read_response  # few servers staple
+
+    where = at(evidence, conversation, Phase.TLS)
+    chain = chain_of(evidence, session)
+    leaf = evidence.certificate(session.chain[0])
+    read = read_response(response, chain[0], chain[1] if len(chain) > 1 else None, evidence.started_at)
+    match read.answer:
+        case Answer.GOOD:
+            return TLS_OCSP_STAPLED.found(where)
+        case Answer.REVOKED:
+            return TLS_OCSP_REVOKED.found(where, subject=subject(leaf), date=_date(read.revoked_at))
+        case Answer.EXPIRED:
+            return TLS_OCSP_EXPIRED.found(where, date=_date(read.until))
+        case Answer.OTHER_CERTIFICATE:
+            return TLS_OCSP_OTHER_CERTIFICATE.found(where, subject=subject(leaf))
+        case _:
+            return TLS_OCSP_UNUSABLE.found(where, answer=read.answer.value, detail=read.detail or "-")
+
+
+def _date(when: datetime | None) -> str:
+    return "-" if when is None else when.date().isoformat()
 
 
 # --- intrusive probes -----------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -145,6 +146,36 @@ def make_identity(kind: CertificateKind, host: str) -> Identity:
         case CertificateKind.UNKNOWN_ISSUER:
             return Identity(key, (leaf, issuer.intermediate, issuer.root))
     return Identity(key, (leaf, issuer.intermediate))
+
+
+def make_staple(
+    identity: Identity,
+    *,
+    status: ocsp.OCSPCertStatus = ocsp.OCSPCertStatus.GOOD,
+    from_: timedelta = -DAY,
+    until: timedelta = 3 * DAY,
+) -> bytes:
+    """Make the OCSP response of the lab's authority about an identity, in DER.
+
+    Args:
+        status: what it says of the certificate.
+        from_: when it begins to hold, from now.
+        until: when it ends, from now.
+    """
+    known, now = authority("smtpprobe lab"), datetime.now(UTC)
+    is_revoked = status is ocsp.OCSPCertStatus.REVOKED
+    builder = ocsp.OCSPResponseBuilder().add_response(
+        cert=identity.chain[0],
+        issuer=known.intermediate,
+        algorithm=hashes.SHA1(),  # noqa: S303 - names the issuer only, as is usual (RFC 5019 2.1.1)
+        cert_status=status,
+        this_update=now + from_,
+        next_update=now + until,
+        revocation_time=now - 2 * DAY if is_revoked else None,
+        revocation_reason=x509.ReasonFlags.key_compromise if is_revoked else None,
+    )
+    signed = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, known.intermediate).sign(known.key, hashes.SHA256())
+    return signed.public_bytes(Encoding.DER)
 
 
 def server_context(

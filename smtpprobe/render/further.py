@@ -47,7 +47,9 @@ def _version(trial: VersionTrial, language: str) -> Step:
     outcome = trial.outcome
     severity, detail = None, ""
     if isinstance(outcome, TlsSession):
-        words = escape(outcome.cipher)
+        words = escape(", ".join(filter(None, (outcome.cipher, outcome.group))))
+        if trial.ocsp_response is not None:
+            detail = label(language, "trial", "stapled", size=len(trial.ocsp_response))
     else:
         words, detail = label(language, "failure", outcome.kind), escape(outcome.detail)
         severity = Severity.INCONCLUSIVE if outcome.kind is FailureKind.TLS_LOCAL else None

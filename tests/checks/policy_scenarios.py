@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.ocsp import OCSPCertStatus
 
 from smtpprobe.certificates import read_certificate
 from smtpprobe.evidence import (
@@ -24,7 +26,7 @@ from smtpprobe.evidence import (
     TlsSession,
     VersionTrial,
 )
-from smtpprobe.lab.certificates import CertificateKind, make_identity
+from smtpprobe.lab.certificates import DAY, CertificateKind, make_identity, make_staple
 from tests.checks.evidence_builder import (
     A1,
     DOMAIN,
@@ -53,9 +55,8 @@ from tests.checks.evidence_builder import (
 LOOPBACK = "127.0.0.1:53"
 ELSEWHERE = "192.0.2.53:53"
 
-CHAIN = tuple(
-    read_certificate(each.public_bytes(Encoding.DER)) for each in make_identity(CertificateKind.TRUSTED, MX1).chain
-)
+IDENTITY = make_identity(CertificateKind.TRUSTED, MX1)
+CHAIN = tuple(read_certificate(each.public_bytes(Encoding.DER)) for each in IDENTITY.chain)
 LEAF = CHAIN[0]
 KEY = LEAF.spki_sha256 or ""
 RIGHT = f"3 1 1 {KEY}"
@@ -216,16 +217,18 @@ DISCOVERY = {
 # --- further connections --------------------------------------------------------------------------------------------
 
 
-def spoken(*versions: str, local: tuple[str, ...] = (), ocsp: bytes | None = None) -> Evidence:
+def spoken(*versions: str, local: tuple[str, ...] = (), ocsp: bytes | None = None, **more: Any) -> Evidence:
     """A server of which each TLS version was tried."""
     trials = []
     for each in ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"):
         kind = FailureKind.TLS_LOCAL if each in local else FailureKind.TLS_ALERT
         outcome: TlsSession | Failure = Failure(phase=Phase.TLS, kind=kind, detail="protocol_version")
         if each in versions:
-            outcome = TlsSession(version=each, cipher="ECDHE-RSA-AES256-GCM-SHA384")
+            chain = tuple(shown.sha256 for shown in CHAIN)
+            outcome = TlsSession(version=each, cipher="ECDHE-RSA-AES256-GCM-SHA384", chain=chain)
         trials.append(VersionTrial(version=each, outcome=outcome, ocsp_response=ocsp, started_s=0.0, ended_s=0.1))
-    return evidence(msgspec.structs.replace(healthy(), versions=tuple(trials)))
+    made = msgspec.structs.replace(secured(), versions=tuple(trials))
+    return evidence(made, shown=CHAIN, started_at=datetime.now(UTC), **more)
 
 
 def tried(name: str, *steps: Any, failure: Failure | None = None, **more: Any) -> Evidence:
@@ -244,7 +247,13 @@ TRIALS = {
     "tls-versions-old-only": spoken("TLSv1", "TLSv1.1"),
     "tls-versions-old-too": spoken("TLSv1.1", "TLSv1.2"),
     "tls-version-untestable": spoken("TLSv1.2", local=("TLSv1", "TLSv1.1")),
-    "tls-ocsp-stapled": spoken("TLSv1.3", ocsp=b"\x30\x03\x0a\x01\x00"),
+    "tls-ocsp-stapled": spoken("TLSv1.3", ocsp=make_staple(IDENTITY)),
+    "tls-ocsp-revoked": spoken("TLSv1.3", ocsp=make_staple(IDENTITY, status=OCSPCertStatus.REVOKED)),
+    "tls-ocsp-expired": spoken("TLSv1.3", ocsp=make_staple(IDENTITY, from_=-4 * DAY, until=-DAY)),
+    "tls-ocsp-other-certificate": spoken(
+        "TLSv1.3", ocsp=make_staple(make_identity(CertificateKind.TRUSTED, "other.example.org"))
+    ),
+    "tls-ocsp-unusable": spoken("TLSv1.3", ocsp=b"\x30\x03\x0a\x01\x03"),
     "starttls-injection": tried("starttls-injection", GREETING, EHLO, STARTTLS, tls(), _SMUGGLED, _INSIDE),
     "starttls-injection-safe": tried("starttls-injection", GREETING, EHLO, STARTTLS, tls(), _INSIDE),
     "starttls-unadvertised": tried("starttls-unadvertised", GREETING, PLAIN_EHLO, STARTTLS),

@@ -149,6 +149,7 @@ def test_what_is_always_an_error_and_what_is_always_fine() -> None:
         "relay-rcpt-accepted",
         "starttls-injection",
         "submission-announced-without-tls",
+        "tls-ocsp-revoked",
     }
     assert {id_ for id_, severity in fixed.items() if severity is Severity.OK} == {
         "certificate-trusted",
@@ -177,6 +178,9 @@ def test_what_is_always_an_error_and_what_is_always_fine() -> None:
         "starttls-unadvertised",
         "submission-absent-beside-others",
         "submission-target-is-alias",
+        "tls-ocsp-expired",
+        "tls-ocsp-other-certificate",
+        "tls-ocsp-unusable",
         "tls-rpt-invalid",
         "vrfy-discloses",
     }

@@ -104,13 +104,17 @@ def test_mx_records_are_told_in_the_order_in_which_senders_try_them() -> None:
 
 
 def test_each_tls_version_that_was_tried_has_its_outcome() -> None:
-    version = VersionTrial(version="TLSv1.3", outcome=reports.SESSIONS["good"]("mx1"), started_s=1.0, ended_s=1.1)
+    session = reports.SESSIONS["good"]("mx1")
+    version = VersionTrial(version="TLSv1.3", outcome=session, started_s=1.0, ended_s=1.1)
+    grouped = msgspec.structs.replace(session, group="x25519")
+    stapled = VersionTrial(version="TLSv1.3", outcome=grouped, ocsp_response=bytes(512), started_s=1.1, ended_s=1.2)
     alert = Failure(phase=Phase.TLS, kind=FailureKind.TLS_ALERT, detail="protocol_version")
     ours = Failure(phase=Phase.TLS, kind=FailureKind.TLS_LOCAL, detail="switched off")
     versions = (
         VersionTrial(version="TLSv1", outcome=ours, started_s=0.9, ended_s=0.9),
         VersionTrial(version="TLSv1.1", outcome=alert, started_s=0.9, ended_s=1.0),
         version,
+        stapled,
     )
     _, trials = with_further(versions=versions).conversations
     assert trials.title.endswith("TLS versions one by one")
@@ -118,6 +122,7 @@ def test_each_tls_version_that_was_tried_has_its_outcome() -> None:
         ("TLS 1.0: refused by our TLS", ["switched off"]),
         ("TLS 1.1: TLS alert", ["protocol_version"]),
         ("TLS 1.3: TLS_AES_256_GCM_SHA384", []),
+        ("TLS 1.3: TLS_AES_256_GCM_SHA384, x25519", ["an OCSP response is stapled, bytes: 512"]),
     ]
 
 
