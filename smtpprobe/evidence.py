@@ -141,7 +141,8 @@ class Options(Fact, frozen=True, kw_only=True):
     explicit_ports: bool = False
     """True where the caller chose the ports: then each of them must answer."""
     resolvers: tuple[str, ...] = ()
-    """Resolvers as ``ADDR`` or ``ADDR:PORT`` (``[ADDR]:PORT`` for IPv6); empty: those of the system."""
+    """Resolvers as ``ADDR`` or ``ADDR:PORT`` (``[ADDR]:PORT`` for IPv6), ``tls://ADDR:PORT#NAME`` (RFC 7858) or
+    ``https://ADDR:PORT/PATH#NAME`` (RFC 8484); empty: those of the system."""
     overrides: tuple[Override, ...] = ()
     ca_file: str | None = None
     """A PEM file of roots to trust beside the system's."""
@@ -227,7 +228,7 @@ class Lookup(Fact, frozen=True, kw_only=True):
     extended_error: str | None = None
     """Extended DNS errors (RFC 8914) as ``6 DNSSEC Bogus (what the resolver adds)``, joined by ``; ``."""
     resolver: str | None = None
-    """Which resolver answered, as ``ADDR:PORT``."""
+    """Which resolver answered, as ``ADDR:PORT``, or as the URL of an encrypted one."""
     detail: str | None = None
     """More about a failure, in the library's words."""
     started_s: float = 0.0

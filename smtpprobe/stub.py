@@ -16,7 +16,7 @@ import secrets
 import struct
 from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import dns.edns
 import dns.exception
@@ -31,7 +31,10 @@ import dns.rdatatype
 import msgspec
 
 from smtpprobe.evidence import Lookup, LookupStatus, Options
-from smtpprobe.targets import DNS_PORT, parse_resolver
+from smtpprobe.targets import NameServer, Transport, parse_name_server
+
+if TYPE_CHECKING:
+    from smtpprobe.encrypted_dns import HttpsChannel, TlsChannel
 
 FIRST_WAIT_S: Final = 2.0
 """The longest wait for the first answer to a datagram before asking again; doubled with each round."""
@@ -56,16 +59,6 @@ NOT_ANSWERED: Final = (
 telling first: where each resolver failed in its way, what one said is worth more than that another is silent."""
 
 
-class Server(NamedTuple):
-    """A recursive resolver."""
-
-    address: str
-    port: int = DNS_PORT
-
-    def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
-
-
 def make_stub(options: Options) -> Stub:
     """Make the stub resolver that the options ask for: with their resolvers, else with those of the system.
 
@@ -73,12 +66,13 @@ def make_stub(options: Options) -> Stub:
         OptionError: one of the resolvers is no address.
     """
     if options.resolvers:
-        return Stub([Server(*parse_resolver(text)) for text in options.resolvers], timeout_s=options.timeout_s)
+        servers = [parse_name_server(text) for text in options.resolvers]
+        return Stub(servers, timeout_s=options.timeout_s, ca_file=options.ca_file)
     servers, complaint = system_servers()
     return Stub(servers, timeout_s=options.timeout_s, complaint=complaint)
 
 
-def system_servers() -> tuple[list[Server], str]:
+def system_servers() -> tuple[list[NameServer], str]:
     """The resolvers that this system is configured with, and what is wrong where there are none."""
     import dns.resolver  # pulls in all transports of DNS; not needed where resolvers are given
 
@@ -86,7 +80,9 @@ def system_servers() -> tuple[list[Server], str]:
         configured = dns.resolver.Resolver()
     except (dns.exception.DNSException, OSError, ValueError) as error:
         return [], f"no resolver is configured: {error}"
-    servers = [Server(each) for each in configured.nameservers if isinstance(each, str) and dns.inet.is_address(each)]
+    servers = [
+        NameServer(each) for each in configured.nameservers if isinstance(each, str) and dns.inet.is_address(each)
+    ]
     return servers, "" if servers else "no resolver is configured"
 
 
@@ -99,12 +95,17 @@ class Stub:
         servers: the resolvers, in the order of preference.
         timeout_s: the longest time for one question, all attempts together.
         complaint: what to say where there are no servers.
+        ca_file: roots to trust beside the system's, for resolvers that are asked over TLS.
     """
 
-    def __init__(self, servers: Iterable[Server], *, timeout_s: float, complaint: str = "") -> None:
+    def __init__(
+        self, servers: Iterable[NameServer], *, timeout_s: float, complaint: str = "", ca_file: str | None = None
+    ) -> None:
         self._servers = list(servers)
         self._timeout_s = timeout_s
         self._complaint = complaint or "no resolver is configured"
+        self._ca_file = ca_file
+        self._channels: dict[NameServer, TlsChannel | HttpsChannel] = {}
         self._open = asyncio.Semaphore(QUESTIONS_AT_ONCE)
 
     async def lookup(self, name: str, rrtype: str) -> Lookup:
@@ -123,7 +124,7 @@ class Stub:
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + self._timeout_s
         wait_s = min(FIRST_WAIT_S, self._timeout_s / (ROUNDS * len(self._servers)))
-        failures: dict[Server, Lookup] = {}
+        failures: dict[NameServer, Lookup] = {}
         askable = list(self._servers)
         attempt = 1
         while askable:
@@ -131,7 +132,9 @@ class Stub:
                 left_s = ends_at - loop.time()
                 if left_s <= 0 and failures:
                     return _worst(failures)
-                outcome = await self._ask(server, question, min(wait_s, left_s), attempt)
+                # Nothing gets lost on a connection, so that asking again would only begin anew.
+                patience_s = wait_s if server.transport is Transport.PLAIN else self._timeout_s / len(self._servers)
+                outcome = await self._ask(server, question, min(patience_s, left_s), attempt)
                 if outcome.status not in NOT_ANSWERED:
                     self._prefer(server, failures)
                     return outcome
@@ -142,26 +145,42 @@ class Stub:
             wait_s *= 2
         return _worst(failures)
 
-    async def _ask(self, server: Server, question: _Question, wait_s: float, attempt: int) -> Lookup:
+    async def _ask(self, server: NameServer, question: _Question, wait_s: float, attempt: int) -> Lookup:
         """Put the question to one resolver; every error of network and format becomes a value."""
         try:
             async with asyncio.timeout(wait_s):
-                # Some routers drop what has EDNS0 in it; so from the second attempt on it goes without.
-                answer = await _ask_over_udp(server, question, with_edns=attempt == 1)
-                if attempt == 1 and _lacks_edns(answer):
-                    answer = await _ask_over_udp(server, question, with_edns=False)
+                if server.transport is Transport.PLAIN:
+                    # Some routers drop what has EDNS0 in it; so from the second attempt on it goes without.
+                    answer = await _ask_over_udp(server, question, with_edns=attempt == 1)
+                    if attempt == 1 and _lacks_edns(answer):
+                        answer = await _ask_over_udp(server, question, with_edns=False)
+                else:
+                    answer = await self._ask_encrypted(server, question)
             return _read(answer, question, server)
         except TimeoutError as error:  # ours, or that of the system, which has words for it
             status, detail = LookupStatus.TIMEOUT, str(error) or f"no answer, attempt {attempt}"
         except _MalformedError as error:
             status, detail = LookupStatus.MALFORMED, str(error)
         except EOFError:
-            status, detail = LookupStatus.MALFORMED, "closed the connection instead of answering over TCP"
+            status, detail = LookupStatus.MALFORMED, "closed the connection instead of answering"
         except OSError as error:
             status, detail = LookupStatus.UNREACHABLE, error.strerror or str(error)
         return Lookup(name="", rrtype="", status=status, detail=detail, resolver=str(server))
 
-    def _prefer(self, server: Server, failures: dict[Server, Lookup]) -> None:
+    async def _ask_encrypted(self, server: NameServer, question: _Question) -> dns.message.Message:
+        from smtpprobe import encrypted_dns
+
+        channel = self._channels.get(server)
+        if channel is None:
+            channel = self._channels[server] = encrypted_dns.make_channel(server, self._ca_file)
+        ident = secrets.randbits(16)
+        try:
+            reply = await channel.ask(question.wire(ident, with_edns=True))
+        except encrypted_dns.NotAnsweredError as error:
+            raise _MalformedError(str(error)) from error
+        return _parse(reply, question, ident)
+
+    def _prefer(self, server: NameServer, failures: dict[NameServer, Lookup]) -> None:
         """Put a resolver that answered before those that did not."""
         gone = (LookupStatus.TIMEOUT, LookupStatus.UNREACHABLE)
         behind = [each for each in self._servers if each in failures and failures[each].status in gone]
@@ -169,7 +188,7 @@ class Stub:
             self._servers = [each for each in self._servers if each not in behind] + behind
 
 
-def _worst(failures: dict[Server, Lookup]) -> Lookup:
+def _worst(failures: dict[NameServer, Lookup]) -> Lookup:
     """The failure that tells most, with a word about the others."""
     chosen = min(failures.values(), key=lambda each: NOT_ANSWERED.index(each.status))
     others = [f"{each.resolver}: {each.detail or each.status}" for each in failures.values() if each is not chosen]
@@ -199,7 +218,7 @@ class _Question(NamedTuple):
         return wire + struct.pack("!BHHIH", 0, dns.rdatatype.OPT, UDP_PAYLOAD_BYTES, 0, 0) if with_edns else wire
 
 
-async def _ask_over_udp(server: Server, question: _Question, *, with_edns: bool) -> dns.message.Message:
+async def _ask_over_udp(server: NameServer, question: _Question, *, with_edns: bool) -> dns.message.Message:
     """Put a question in a datagram, from a port of its own so that answers are hard to forge (RFC 5452 9.2).
 
     The socket is connected, so that "port unreachable" comes through instead of silence.
@@ -207,7 +226,7 @@ async def _ask_over_udp(server: Server, question: _Question, *, with_edns: bool)
     loop = asyncio.get_running_loop()
     ident = secrets.randbits(16)
     transport, answer = await loop.create_datagram_endpoint(
-        lambda: _Datagram(ident, loop.create_future()), remote_addr=server
+        lambda: _Datagram(ident, loop.create_future()), remote_addr=server[:2]
     )
     try:
         wire = question.wire(ident, with_edns=with_edns)
@@ -236,13 +255,13 @@ class _Datagram(asyncio.DatagramProtocol):
             self.received.set_exception(exc)
 
 
-async def _ask_over_tcp(server: Server, wire: bytes) -> bytes:
+async def _ask_over_tcp(server: NameServer, wire: bytes) -> bytes:
     """Put a question over a connection: each message stands behind its length (RFC 1035 4.2.2).
 
     Raises:
         EOFError: the peer closed before its answer was complete.
     """
-    reader, writer = await asyncio.open_connection(*server)
+    reader, writer = await asyncio.open_connection(*server[:2])
     try:
         writer.write(len(wire).to_bytes(2, "big") + wire)
         size = int.from_bytes(await reader.readexactly(2), "big")
@@ -295,7 +314,7 @@ def _lacks_edns(answer: dns.message.Message) -> bool:
 _BY_RCODE: Final = {dns.rcode.SERVFAIL: LookupStatus.SERVFAIL, dns.rcode.REFUSED: LookupStatus.REFUSED}
 
 
-def _read(answer: dns.message.Message, question: _Question, server: Server) -> Lookup:
+def _read(answer: dns.message.Message, question: _Question, server: NameServer) -> Lookup:
     """Say what an answer means: records, the denial of them, or an error."""
     rcode = answer.rcode()
     found = Lookup(

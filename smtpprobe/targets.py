@@ -9,12 +9,13 @@ at once.
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final
+from typing import Final, NamedTuple
 
 from smtpprobe.errors import OptionError, TargetError
 from smtpprobe.evidence import Override, Role, Target, TargetKind
-from smtpprobe.names import quoted, to_ascii
+from smtpprobe.names import is_hostname, quoted, to_ascii
 
 URL_PORTS: Final = {
     "smtp": (Role.SMTP, 25),
@@ -29,6 +30,10 @@ EXAMPLES: Final = (
 )
 
 DNS_PORT: Final = 53
+ENCRYPTED_DNS_PORTS: Final = {"tls": 853, "https": 443}
+"""By scheme: RFC 7858 3.1, RFC 8484."""
+DNS_PATH: Final = "/dns-query"
+"""What the examples of RFC 8484 4.1 have, and so nearly every resolver."""
 MAX_PORT: Final = 65535
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.IGNORECASE | re.DOTALL)
@@ -70,6 +75,75 @@ def parse_resolver(text: str) -> tuple[str, int]:
         hint = "write it as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353"
         raise OptionError(f"resolver {quoted(text)}: {error}; {hint}") from error
     return str(ip), DNS_PORT if port is None else port
+
+
+class Transport(StrEnum):
+    """How a resolver is asked."""
+
+    PLAIN = "plain"
+    """Over UDP, and over TCP where that does not suffice (RFC 1035 4.2)."""
+    TLS = "tls"
+    """RFC 7858."""
+    HTTPS = "https"
+    """RFC 8484."""
+
+
+class NameServer(NamedTuple):
+    """A recursive resolver, and how it is asked."""
+
+    address: str
+    port: int = DNS_PORT
+    transport: Transport = Transport.PLAIN
+    name: str | None = None
+    """What its certificate must cover; None: the address. Of encrypted transports only."""
+    path: str = ""
+    """Of HTTPS only; with its slash."""
+
+    def __str__(self) -> str:
+        place = f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+        if self.transport is Transport.PLAIN:
+            return place
+        name = f"#{self.name}" if self.name is not None else ""
+        return f"{self.transport}://{place}{self.path}{name}"
+
+
+def parse_name_server(text: str) -> NameServer:
+    """Read a resolver as `parse_resolver` does, or as a URL: ``tls://ADDR[:PORT]`` (RFC 7858) or
+    ``https://ADDR[:PORT][/PATH]`` (RFC 8484). Behind a ``#`` may stand the name that its certificate bears.
+
+    Raises:
+        OptionError: it is neither.
+    """
+    url = _URL.fullmatch(text.strip())
+    if url is None:
+        return NameServer(*parse_resolver(text))
+    try:
+        scheme = url[1].lower()
+        if scheme not in ENCRYPTED_DNS_PORTS:
+            raise _SyntaxError(f"{quoted(scheme)} is no way to ask a resolver")
+        rest, sign, name = url[2].partition("#")
+        place, slash, path = rest.partition("/")
+        host, port = _split_port(place)
+        ip = _parse_address(host)
+        if ip is None:
+            raise _SyntaxError("a resolver is given by its address; its name goes behind a #")
+        if scheme == Transport.TLS and slash:
+            raise _SyntaxError("a path belongs to https:// only")
+        if not f"{path}-".isascii() or any(not "!" <= each <= "~" for each in path):
+            raise _SyntaxError("the path has characters that must be written as %XX")
+        ascii_name = to_ascii(name) if sign else None
+        if ascii_name is not None and not is_hostname(ascii_name):
+            raise _SyntaxError(f"{quoted(name)} is no host name")
+    except ValueError as error:
+        hint = "write it as tls://192.0.2.53, tls://192.0.2.53:853#dns.example or https://192.0.2.53/dns-query"
+        raise OptionError(f"resolver {quoted(text)}: {error}; {hint}") from error
+    return NameServer(
+        address=str(ip),
+        port=ENCRYPTED_DNS_PORTS[scheme] if port is None else port,
+        transport=Transport(scheme),
+        name=ascii_name,
+        path=(f"/{path}" if slash and path else DNS_PATH) if scheme == Transport.HTTPS else "",
+    )
 
 
 def parse_override(text: str) -> Override:

@@ -27,7 +27,8 @@ from smtpprobe.lab.dns import (
     Fault,
     Question,
 )
-from smtpprobe.stub import Server, Stub, make_stub, system_servers
+from smtpprobe.stub import Stub, make_stub, system_servers
+from smtpprobe.targets import NameServer
 
 PATIENCE_S = 5.0
 """For questions that are answered."""
@@ -228,7 +229,7 @@ async def datagrams() -> Any:
             self.transport.sendto(self.answer(data), addr)  # type: ignore[attr-defined]
 
     transport, protocol = await loop.create_datagram_endpoint(Answering, local_addr=("127.0.0.1", 0))
-    protocol.server = Server(*transport.get_extra_info("sockname")[:2])  # type: ignore[attr-defined]
+    protocol.server = NameServer(*transport.get_extra_info("sockname")[:2])  # type: ignore[attr-defined]
     yield protocol
     transport.close()
 
@@ -331,7 +332,7 @@ async def test_a_connection_closed_before_the_answer_is_malformed(datagrams: Any
         writer.write(b"\0\x20half")
         writer.close()
 
-    async with await asyncio.start_server(hang_up, *datagrams.server):
+    async with await asyncio.start_server(hang_up, *datagrams.server[:2]):
         found = await Stub([datagrams.server], timeout_s=PATIENCE_S).lookup("example.org", "A")
     assert (found.status, "closed" in (found.detail or "")) == (LookupStatus.MALFORMED, True)
 
@@ -420,7 +421,7 @@ def resolv_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 
 def test_the_resolvers_of_the_system_are_read(resolv_conf: Path) -> None:
     resolv_conf.write_text("search example.org\nnameserver 192.0.2.53\nnameserver 2001:db8::53\noptions edns0\n")
-    assert system_servers() == ([Server("192.0.2.53"), Server("2001:db8::53")], "")
+    assert system_servers() == ([NameServer("192.0.2.53"), NameServer("2001:db8::53")], "")
 
 
 @pytest.mark.parametrize("text", [None, "", "search example.org\n", "nameserver dns.example.org\n", "\xff"])

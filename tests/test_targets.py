@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from smtpprobe.errors import OptionError, TargetError
 from smtpprobe.evidence import Override, Role, Target, TargetKind
-from smtpprobe.targets import parse_override, parse_resolver, parse_target
+from smtpprobe.targets import (
+    NameServer,
+    Transport,
+    parse_name_server,
+    parse_override,
+    parse_resolver,
+    parse_target,
+)
 
 
 def name(text: str, name: str, **more: Any) -> Target:
@@ -206,6 +213,58 @@ def test_a_resolver_is_an_address_with_or_without_port(typed: str, resolver: tup
 def test_another_resolver_is_refused_on_one_line(typed: str) -> None:
     with pytest.raises(OptionError, match="write it as") as refused:
         parse_resolver(typed)
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("typed", "server", "written"),
+    [
+        ("192.0.2.53", NameServer("192.0.2.53"), "192.0.2.53:53"),
+        ("[2001:db8::53]:5353", NameServer("2001:db8::53", 5353), "[2001:db8::53]:5353"),
+        ("tls://192.0.2.53", NameServer("192.0.2.53", 853, Transport.TLS), "tls://192.0.2.53:853"),
+        (
+            "TLS://[2001:DB8::53]:8853#DNS.example",
+            NameServer("2001:db8::53", 8853, Transport.TLS, "dns.example"),
+            "tls://[2001:db8::53]:8853#dns.example",
+        ),
+        (
+            "https://192.0.2.53",
+            NameServer("192.0.2.53", 443, Transport.HTTPS, None, "/dns-query"),
+            "https://192.0.2.53:443/dns-query",
+        ),
+        (
+            " https://192.0.2.53:8443/me/dns?x=%20#bücher.example ",
+            NameServer("192.0.2.53", 8443, Transport.HTTPS, "xn--bcher-kva.example", "/me/dns?x=%20"),
+            "https://192.0.2.53:8443/me/dns?x=%20#xn--bcher-kva.example",
+        ),
+    ],
+)
+def test_a_resolver_may_be_a_url(typed: str, server: NameServer, written: str) -> None:
+    assert parse_name_server(typed) == server
+    assert str(server) == written
+    assert parse_name_server(written) == server
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "dns.example.org",
+        "quic://192.0.2.53",
+        "tls://dns.example.org",
+        "tls://",
+        "tls://192.0.2.53:0",
+        "tls://192.0.2.53/dns-query",
+        "tls://192.0.2.53#",
+        "tls://192.0.2.53#a_b.example",
+        "tls://me@192.0.2.53",
+        "https://192.0.2.53/a b",
+        "https://192.0.2.53/dns\r\nHost: x",
+        "https://192.0.2.53/grüße",
+    ],
+)
+def test_another_url_is_no_resolver(typed: str) -> None:
+    with pytest.raises(OptionError, match="write it as") as refused:
+        parse_name_server(typed)
     assert str(refused.value).isprintable()
 
 

@@ -352,7 +352,8 @@ def probe_options(function: F) -> F:
                 section=_NAMES,
                 metavar="ADDR[:PORT]",
                 multiple=True,
-                help="Ask this resolver instead of the system's. Repeatable.",
+                help="Ask this resolver instead of the system's; also as tls://ADDR or https://ADDR/PATH, with #NAME"
+                " where its certificate is for a name. Repeatable.",
             ),
             option(
                 "--resolve",
@@ -438,12 +439,12 @@ def options(
     """
     from smtpprobe.endpoints import parse_port
     from smtpprobe.evidence import DEFAULT_PORTS, Family, Options
-    from smtpprobe.targets import parse_override, parse_resolver
+    from smtpprobe.targets import parse_name_server, parse_override
 
     if ipv4 and ipv6:
         raise click.UsageError("-4 and -6 exclude each other; without both, IPv4 and IPv6 are used")
     for resolver in resolvers:
-        parse_resolver(resolver)
+        parse_name_server(resolver)
     usual = Options()
     expiry_days = (usual.expiry_warning_days, usual.expiry_alarm_days)
     if certificate_days is not None:

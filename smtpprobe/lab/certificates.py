@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -98,7 +99,7 @@ def make_identity(kind: CertificateKind, host: str) -> Identity:
     """Make what a server of this name presents.
 
     Args:
-        host: the name that the certificate is to cover, unless its kind says otherwise.
+        host: the name or IP address that the certificate is to cover, unless its kind says otherwise.
     """
     known, now = authority("smtpprobe lab"), datetime.now(UTC)
     key, starts, ends = _leaf_key(), now - DAY, now - DAY + LIFETIME
@@ -128,7 +129,7 @@ def make_identity(kind: CertificateKind, host: str) -> Identity:
     )
     if names:
         builder = builder.add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
+            x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False
         )
     if kind is CertificateKind.SELF_SIGNED:
         leaf = builder.issuer_name(_name(common_name)).sign(key, hashes.SHA256())
@@ -264,6 +265,13 @@ def _der(tag: int, content: bytes) -> bytes:
         return bytes((tag, size)) + content
     octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return bytes((tag, 0x80 | len(octets))) + octets + content
+
+
+def _general_name(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
 
 
 def _name(common_name: str) -> x509.Name:

@@ -1,6 +1,7 @@
 """A DNS server for the lab: a few records on loopback, and every way in which a name server can let one down.
 
-It answers like a resolver that knows everything: from one set of records, over UDP and TCP on the same port, following
+It answers like a resolver that knows everything: from one set of records, over UDP and TCP on the same port, and over
+TLS on another where it is given a certificate, following
 aliases, denying with the zone's SOA what is not there (RFC 2308), truncating over UDP what does not fit (RFC 2181 9).
 Records come in the order given, so that runs compare. Any answer can be made to go wrong with a `Fault`: failing,
 refusing, silent, unreadable, cut short, late. What was asked is kept in `DnsServer.questions`, so that a test can tell
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import struct
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -111,6 +113,7 @@ class DnsServer:
         authenticated: the names for which the AD bit is set (RFC 4035 3.2.3), for clients that ask for it.
         address: where it listens.
         port: 0 to choose a free one.
+        tls: answer over TLS too (RFC 7858), on a port of its own.
     """
 
     def __init__(
@@ -121,9 +124,13 @@ class DnsServer:
         authenticated: Collection[str] = (),
         address: str = "127.0.0.1",
         port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.address = address
         self.port = port
+        self.tls_port = 0
+        """Where it answers over TLS; 0 where it does not."""
+        self._tls = tls
         self.questions: list[Question] = []
         self.faults: dict[tuple[str, str], Fault] = dict(faults or {})
         self.authenticated = {_plain(dns.name.from_text(name)) for name in authenticated}
@@ -190,6 +197,10 @@ class DnsServer:
         datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=(self.address, port))
         self._listeners.append(datagrams)
         self.port = port
+        if self._tls is not None:
+            inside = await loop.create_server(lambda: _Stream(self), self.address, 0, ssl=self._tls)
+            self._listeners.append(inside)
+            self.tls_port = inside.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:
         for listener in self._listeners:

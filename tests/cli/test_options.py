@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from smtpprobe.cli.files import replacing
-from smtpprobe.cli.options import language, parse_duration, parse_expiry_days
+from smtpprobe.cli.options import language, parse_expiry_days
+from smtpprobe.durations import parse_duration
 from smtpprobe.errors import OptionError, UnknownLanguageError
 
 
