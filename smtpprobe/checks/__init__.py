@@ -43,6 +43,7 @@ from smtpprobe.checks.kinds import Kind
 from smtpprobe.checks.probe import CHECK_FAILED
 from smtpprobe.checks.reading import at_domain, explained, provider_hint
 from smtpprobe.evidence import Evidence, Reply
+from smtpprobe.expectations import kinds as _expectations
 from smtpprobe.reference.matching import SUCCESS
 from smtpprobe.report import Annotation, Delivery, Finding, Report
 
@@ -89,6 +90,7 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     _protocol,
     _reverse,
     _server_names,
+    _expectations,
     _probe,
 )
 
@@ -104,7 +106,7 @@ def _kinds() -> Iterator[Kind]:
 
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType({each.id: each for each in _kinds()})
-"""Every kind of finding that `CHECKS` make, by id, in report order."""
+"""Every kind of finding that `CHECKS` and a file of expectations make, by id, in report order."""
 
 
 def judge(evidence: Evidence, checks: Iterable[Check] = CHECKS) -> Report:

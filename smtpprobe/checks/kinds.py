@@ -31,6 +31,8 @@ class Topic(StrEnum):
     TLS_RPT = "tls-rpt"
     SECURITY = "security"
     """Of the intrusive probes."""
+    EXPECTATIONS = "expectations"
+    """Of a file that says what is expected."""
     PROBE = "probe"
     """About the probe itself: cut short, or a defect of ours."""
 

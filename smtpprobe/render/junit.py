@@ -54,7 +54,7 @@ def _case(report: Report, finding: Finding, style: Style):  # type: ignore[no-un
     import junitparser
 
     words = finding_words(finding, style.language)
-    case = junitparser.TestCase(_clean(f"{finding.id}: {words.title}"), _clean(place(report, finding.where)), 0.0)
+    case = junitparser.TestCase(_clean(_name(finding, words.title)), _clean(place(report, finding.where)), 0.0)
     text = _clean("\n\n".join(filter(None, (words.meaning, words.fix, _reply(finding, style)))))
     if finding.severity is Severity.INCONCLUSIVE:
         case.result = [_result(junitparser.Error(_clean(words.title), finding.id), text)]
@@ -63,6 +63,12 @@ def _case(report: Report, finding: Finding, style: Style):  # type: ignore[no-un
     elif finding.severity is not Severity.OK and text:
         case.system_out = text
     return case
+
+
+def _name(finding: Finding, title: str) -> str:
+    """Name a case; one that an expectation makes is called alike whether it passed or not."""
+    expectation = finding.params.get("expectation")
+    return f"{finding.id}: {title}" if expectation is None else f"expect {expectation}"
 
 
 def _result(result, text: str):  # type: ignore[no-untyped-def]  # as above

@@ -1,0 +1,336 @@
+"""The file of expectations, from TOML into a `Config`; every mistake is named by file, line and key, all at once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from types import UnionType
+from typing import Any, Final, get_args, get_type_hints
+
+import msgspec
+
+from smtpprobe.errors import ConfigError, SmtpprobeError
+from smtpprobe.expectations.lines import Path, line_of, lines_of
+from smtpprobe.expectations.model import Config, Table
+from smtpprobe.expectations.wording import parse_address, parse_mx, parse_reply_wanted, seconds
+
+FILE: Final = "smtpprobe.toml"
+PYPROJECT: Final = "pyproject.toml"
+PYPROJECT_TABLE: Final = ("tool", "smtpprobe")
+
+MAX_BYTES: Final = 4 * 1024 * 1024
+"""A larger file is none that a person wrote."""
+
+
+def find_config(folder: str = ".") -> str | None:
+    """Find the file of a folder: ``smtpprobe.toml``, else a ``pyproject.toml`` with our table; None without either."""
+    own = os.path.join(folder, FILE)
+    if os.path.isfile(own):
+        return os.path.normpath(own)
+    other = os.path.join(folder, PYPROJECT)
+    try:
+        with open(other, "rb") as stream:
+            return os.path.normpath(other) if b"[tool.smtpprobe" in stream.read(MAX_BYTES) else None
+    except OSError:
+        return None
+
+
+def read_config(file: str) -> Config:
+    """Read a file.
+
+    Raises:
+        ConfigError: it cannot be read, is no TOML, or has mistakes: a line for each.
+    """
+    try:
+        with open(file, "rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"{file}: it has more than {MAX_BYTES // 1024 // 1024} MiB")
+    return parse_config(data, file)
+
+
+def parse_config(data: bytes, file: str = FILE) -> Config:
+    """Read the text of a file.
+
+    Args:
+        file: how it is called, in messages; one named ``pyproject.toml`` holds our table among others.
+
+    Raises:
+        ConfigError: it is no TOML, or has mistakes: a line for each.
+    """
+    import tomllib
+
+    try:
+        text = data.decode("utf-8")
+        document = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: not UTF-8 at byte {error.start}") from error
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"line (\d+)", str(error))
+        shown = re.sub(r" \(at .*\)", "", str(error))
+        raise ConfigError(f"{file}:{line[1] if line else text.count(chr(10)) + 1}: no TOML: {shown}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{file}: it is nested too deeply") from error
+    path: Path = ()
+    if os.path.basename(file) == PYPROJECT:
+        path = PYPROJECT_TABLE
+        for part in path:
+            document = document.get(part, {})
+    reader = _Reader(file, lines_of(text))
+    config = reader.table(Config, document, path)
+    if reader.mistakes:
+        raise ConfigError("\n".join(each for _, each in sorted(reader.mistakes)))
+    assert isinstance(config, Config)  # noqa: S101 - whatever is None has left a mistake
+    return config
+
+
+class _Reader:
+    """Reads tables and keeps count of what is wrong with them."""
+
+    def __init__(self, file: str, lines: Mapping[Path, int]) -> None:
+        self._file = file
+        self._lines = lines
+        self.mistakes: list[tuple[int, str]] = []
+
+    def table(self, form: type[Table], value: object, path: Path) -> Table | None:
+        """Read a table of a form; None where something is wrong."""
+        if not isinstance(value, dict):
+            self._note(path, f"a table is expected, not {_shown(value)}")
+            return None
+        before = len(self.mistakes)
+        fields = {field.encode_name: field for field in msgspec.structs.fields(form)}
+        hints = get_type_hints(form)
+        found: dict[str, Any] = {}
+        for key, inner in value.items():
+            field = fields.get(key)
+            if field is None:
+                self._note((*path, key), f"there is no such key{_meant(key, fields)}")
+            else:
+                found[field.name] = self._value(hints[field.name], inner, (*path, key))
+        for field in fields.values():
+            if field.required and field.encode_name not in value:
+                self._note(path, f"the key {field.encode_name!r} is missing")
+        return None if len(self.mistakes) > before else form(**found)
+
+    def _value(self, form: Any, value: object, path: Path) -> Any:
+        inner = _table_in(form)
+        if inner is None:
+            return self._plain(form, value, path)
+        kind, holder = inner
+        if holder is dict:
+            if not isinstance(value, dict):
+                self._note(path, f"a table of tables is expected, not {_shown(value)}")
+                return {}
+            return {name: self.table(kind, each, (*path, name)) for name, each in value.items()}
+        if holder is tuple:
+            if not isinstance(value, list):
+                self._note(path, f"an array of tables is expected, not {_shown(value)}")
+                return ()
+            return tuple(self.table(kind, each, (*path, str(number))) for number, each in enumerate(value, 1))
+        return self.table(kind, value, path)
+
+    def _plain(self, form: Any, value: object, path: Path) -> Any:
+        try:
+            read = msgspec.convert(value, form)
+        except msgspec.ValidationError as error:
+            self._note(path, _explained(str(error), value, form))
+            return None
+        check = _CHECKS.get(path[-1])
+        if check is not None:
+            try:
+                for problem in check(read):
+                    self._note(path, problem)
+            except (SmtpprobeError, ValueError) as error:
+                self._note(path, str(error))
+        return read
+
+    def _note(self, path: Path, problem: str) -> None:
+        line = line_of(self._lines, path)
+        self.mistakes.append((line, f"{self._file}:{line}: {'.'.join(path) or 'the file'}: {problem}"))
+
+
+def _table_in(form: Any) -> tuple[type[Table], type | None] | None:
+    """The table that a field holds, and whether in a tuple or a dictionary; None where it holds plain values."""
+    for each in get_args(form) if isinstance(form, UnionType) else (form,):
+        if isinstance(each, type) and issubclass(each, Table):
+            return each, None
+        for holder in (tuple, dict):
+            if getattr(each, "__origin__", None) is holder:
+                for inner in get_args(each):
+                    if isinstance(inner, type) and issubclass(inner, Table):
+                        return inner, holder
+    return None
+
+
+def _meant(key: str, known: Mapping[str, object]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(key.replace("_", "-").lower(), known, n=2)
+    if near:
+        return f"; did you mean {' or '.join(repr(each) for each in near)}?"
+    return f"; there are {', '.join(known)}"
+
+
+_IN_TOML: Final = {
+    "array": "an array",
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "object": "a table",
+    "date": "a date such as 2027-01-01",
+}
+"""Types as msgspec names them, and as TOML does."""
+
+
+def _explained(error: str, value: object, form: Any) -> str:
+    """Say in words of TOML what msgspec says in those of JSON."""
+    choices = [choice for each in get_args(form) for choice in get_args(each) if isinstance(choice, str)]
+    if choices and "enum" in error:
+        return f"{_shown(value)} is not one of {', '.join(choices)}"
+    what, _, place = error.partition(" - at ")
+    wanted, _, got = what.removeprefix("Expected ").partition(", got ")
+    options = [_IN_TOML.get(each, each) for each in re.findall(r"[a-z]+", wanted) if each != "null"]
+    element = re.search(r"\[(\d+)\]", place)
+    where = f" in element {int(element[1]) + 1}" if element else ""
+    if "RFC3339" in what:
+        return f"{_IN_TOML['date']} is expected, not {_shown(value)}"
+    if not got:
+        return f"{what}{where}"
+    return f"{' or '.join(options)} is expected{where}, not {_IN_TOML.get(got.strip('`'), got)}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, (str, int, float)) else "a table" if isinstance(value, dict) else "an array"
+
+
+# --- single values --------------------------------------------------------------------------------------------------
+
+_KEYWORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+"""RFC 5321 4.1.1.1: ehlo-keyword."""
+
+
+def _all(check: Callable[[Any], object]) -> Callable[[Any], Iterator[str]]:
+    """Check each element of an array, or the one value."""
+
+    def each_of(value: Any) -> Iterator[str]:
+        for each in value if isinstance(value, tuple) else (value,):
+            try:
+                check(each)
+            except (SmtpprobeError, ValueError, re.error) as error:
+                yield str(error)
+
+    return each_of
+
+
+def _port(value: str | int) -> None:
+    from smtpprobe.endpoints import parse_port
+
+    parse_port(str(value))
+
+
+def _resolver(value: str) -> None:
+    from smtpprobe.targets import parse_resolver
+
+    parse_resolver(value)
+
+
+def _target(value: str) -> None:
+    from smtpprobe.targets import parse_target
+
+    parse_target(value)
+
+
+def _ehlo(value: str) -> None:
+    from smtpprobe.names import own_ehlo_name
+
+    own_ehlo_name(value)
+
+
+def _keyword(value: str) -> None:
+    if not _KEYWORD.fullmatch(value):
+        raise ValueError(f"{value!r} is no keyword of an EHLO reply, such as STARTTLS or 8BITMIME")
+
+
+def _pattern(value: str) -> None:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}") from error
+
+
+def _code(value: int) -> None:
+    if not 200 <= value <= 599:
+        raise ValueError(f"{value} is no reply code; they go from 200 to 599")
+
+
+def _resolve(value: dict[str, str] | str) -> Iterator[str]:
+    from smtpprobe.targets import parse_override
+
+    if isinstance(value, dict):
+        for name, address in value.items():
+            try:
+                parse_override(f"{name}={address}")
+            except SmtpprobeError as error:
+                yield str(error)
+
+
+def _finding(id: str) -> Iterator[str]:
+    """An id that can be allowed."""
+    from smtpprobe.checks import KINDS
+    from smtpprobe.checks.kinds import Topic
+
+    if id not in KINDS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(id, KINDS, n=2)
+        hint = f"did you mean {' or '.join(near)}?" if near else "'smtpprobe codes --findings' lists them"
+        yield f"{id!r} is no finding; {hint}"
+    elif KINDS[id].topic is Topic.EXPECTATIONS:
+        yield f"{id!r} tells what this file expects: change the expectation instead"
+
+
+def _raised(value: dict[str, str]) -> Iterator[str]:
+    from smtpprobe.checks import KINDS
+    from smtpprobe.report import Severity
+
+    for each in value:
+        yield from _finding(each)
+        if each in KINDS and KINDS[each].severities == (Severity.OK,):
+            yield f"{each!r} says that all is well; there is nothing to raise"
+
+
+def _above_zero(value: int) -> None:
+    if value < 0:
+        raise ValueError(f"{value} is below 0")
+
+
+_CHECKS: Final[dict[str, Callable[[Any], Iterator[str]]]] = {
+    "ports": _all(_port),
+    "resolvers": _all(_resolver),
+    "resolve": _resolve,
+    "target": _all(_target),
+    "ehlo": _all(_ehlo),
+    "timeout": _all(seconds),
+    "deadline": _all(seconds),
+    "within": _all(seconds),
+    "greeting-within": _all(seconds),
+    "greeting-code": _all(_code),
+    "greeting-matches": _all(_pattern),
+    "capabilities": _all(_keyword),
+    "no-capabilities": _all(_keyword),
+    "capabilities-before-tls": _all(_keyword),
+    "no-capabilities-before-tls": _all(_keyword),
+    "size": _all(_above_zero),
+    "mx": _all(parse_mx),
+    "replies": _all(parse_reply_wanted),
+    "sender": _all(parse_address),
+    "finding": _finding,
+    "raise": _raised,
+}
+"""What a type does not tell, by key: the problems of a value."""
