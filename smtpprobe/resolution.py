@@ -129,7 +129,7 @@ class Resolver:
         if mx.status is LookupStatus.NO_DATA:
             return (await self._host(name, HostOrigin.IMPLICIT_MX),)  # RFC 5321 5.1
         if mx.records:
-            exchanges = _exchanges(mx.records)
+            exchanges = mail_exchanges(mx.records)
             return tuple(
                 await asyncio.gather(
                     *(
@@ -145,7 +145,7 @@ class Resolver:
         return ()
 
     async def _mx_host(self, name: str, preference: int, *, is_followed: bool) -> MxHost:
-        if name not in self._overrides and (not is_followed or is_localhost(name) or _is_address(name)):
+        if name not in self._overrides and (not is_followed or is_localhost(name) or is_address(name)):
             # An address in place of a name is none that the DNS knows, and localhost is whoever asks (RFC 6761 6.3).
             return MxHost(name=name, origin=HostOrigin.MX, preference=preference)
         return await self._host(name, HostOrigin.MX, preference)
@@ -204,8 +204,8 @@ def _normal(name: str) -> str:
     return name.lower().removesuffix(".") or "."
 
 
-def _exchanges(records: Iterable[str]) -> list[tuple[int, str]]:
-    """The hosts of MX records in the order in which senders try them, each once; a null MX names no host."""
+def mail_exchanges(records: Iterable[str]) -> list[tuple[int, str]]:
+    """Read MX records: the hosts in the order in which senders try them, each once; a null MX names no host."""
     lowest: dict[str, int] = {}
     for record in records:
         preference, _, host = record.partition(" ")
@@ -214,7 +214,7 @@ def _exchanges(records: Iterable[str]) -> list[tuple[int, str]]:
     return sorted((preference, host) for host, preference in lowest.items())
 
 
-def _is_address(name: str) -> bool:
+def is_address(name: str) -> bool:
     """An address literal, or an address, where a name belongs."""
     try:
         ip_address(name.removeprefix("[").removesuffix("]"))

@@ -1,0 +1,105 @@
+"""DNS answers from c-ares, which costs a quarter of what the usual stub does; the one importer of aiodns.
+
+For the questions of a light scan only: it does not tell the AD bit, extended errors or which resolver answered. Where
+aiodns is not installed, or the resolver is one that it cannot ask, `fast_source` gives None and the usual stub asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from smtpprobe.evidence import Lookup, LookupStatus, Options
+from smtpprobe.targets import parse_resolver
+
+TRIES: Final = 2
+"""Questions to each resolver before it counts as silent, as with the usual stub."""
+
+_STATUS: Final = {
+    "ARES_ENODATA": LookupStatus.NO_DATA,
+    "ARES_ENOTFOUND": LookupStatus.NXDOMAIN,
+    "ARES_ESERVFAIL": LookupStatus.SERVFAIL,
+    "ARES_EREFUSED": LookupStatus.REFUSED,
+    "ARES_ENOTIMP": LookupStatus.OTHER_RCODE,
+    "ARES_EFORMERR": LookupStatus.OTHER_RCODE,
+    "ARES_EBADRESP": LookupStatus.MALFORMED,
+    "ARES_EBADNAME": LookupStatus.MALFORMED,
+    "ARES_EBADQUERY": LookupStatus.MALFORMED,
+    "ARES_ETIMEOUT": LookupStatus.TIMEOUT,
+    "ARES_ECANCELLED": LookupStatus.TIMEOUT,
+    "ARES_ECONNREFUSED": LookupStatus.UNREACHABLE,
+}
+
+
+class CaresSource:
+    """A `LookupSource` that asks through c-ares, for MX, A and AAAA."""
+
+    def __init__(self, resolver: Any, error: type[Exception], names: dict[int, str], types: dict[str, int]) -> None:
+        self._resolver = resolver
+        self._error = error
+        self._names = names
+        self._types = types
+
+    async def lookup(self, name: str, rrtype: str) -> Lookup:
+        """Find the records of a name; raises nothing but CancelledError."""
+        try:
+            found = await self._resolver.query_dns(name, rrtype)
+        except self._error as error:
+            code = self._names.get(error.args[0] if error.args else -1, "")
+            status = _STATUS.get(code, LookupStatus.OTHER_RCODE)
+            return Lookup(name=name, rrtype=rrtype, status=status, detail=code or str(error))
+        except (UnicodeError, ValueError) as error:
+            return Lookup(name=name, rrtype=rrtype, status=LookupStatus.MALFORMED, detail=str(error))
+        wanted, alias = self._types[rrtype], self._types["CNAME"]
+        records = tuple(dict.fromkeys(_texts((each.data for each in found.answer if each.type == wanted), rrtype)))
+        aliases = [each for each in found.answer if each.type == alias]
+        return Lookup(
+            name=name,
+            rrtype=rrtype,
+            status=LookupStatus.ANSWERED if records else LookupStatus.NO_DATA,
+            records=records,
+            canonical_name=_plain(aliases[-1].data.cname) if aliases else None,
+            aliases=tuple(_plain(each.name) for each in aliases),
+            ttl_s=min((each.ttl for each in found.answer), default=None),
+        )
+
+    async def close(self) -> None:
+        """Let go of the sockets."""
+        await self._resolver.close()
+
+
+def fast_source(options: Options) -> CaresSource | None:
+    """Make the source for the running event loop; None where it cannot be had."""
+    try:
+        import aiodns
+        import pycares
+    except ImportError:
+        return None
+    if any("//" in each for each in options.resolvers):
+        return None
+    servers = [f"[{address}]:{port}" for address, port in map(parse_resolver, options.resolvers)]
+    resolver = aiodns.DNSResolver(
+        nameservers=servers or None, timeout=options.timeout_s / TRIES, tries=TRIES, rotate=False
+    )
+    return CaresSource(
+        resolver,
+        aiodns.error.DNSError,
+        dict(pycares.errno.errorcode),
+        {
+            "MX": pycares.QUERY_TYPE_MX,
+            "A": pycares.QUERY_TYPE_A,
+            "AAAA": pycares.QUERY_TYPE_AAAA,
+            "CNAME": pycares.QUERY_TYPE_CNAME,
+        },
+    )
+
+
+def _texts(values: Iterable[Any], rrtype: str) -> Iterable[str]:
+    if rrtype == "MX":
+        return (f"{each.priority} {_plain(each.exchange)}" for each in values)
+    return (each.addr for each in values)
+
+
+def _plain(name: Any) -> str:
+    text = name.decode("ascii", "backslashreplace") if isinstance(name, bytes) else str(name)
+    return text.lower().removesuffix(".") or "."

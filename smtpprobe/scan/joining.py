@@ -1,0 +1,309 @@
+"""Back to the targets: from the facts of a target and its endpoints to its result, and to its evidence.
+
+Facts come from the journal, judgement from `summing`. Nothing here touches the network.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+import msgspec
+
+from smtpprobe.checks import judge
+from smtpprobe.endpoints import plan_endpoints
+from smtpprobe.evidence import (
+    Certificate,
+    Conversation,
+    Endpoint,
+    Evidence,
+    HostOrigin,
+    MxHost,
+    Options,
+    Resolution,
+    Runtime,
+    Target,
+    encode,
+)
+from smtpprobe.report import Report, Severity
+from smtpprobe.scan.journal import Journal, Known
+from smtpprobe.scan.results import RESULT_SCHEMA, Found, Session, Verdict
+from smtpprobe.scan.summing import Judge, Judgement, judgement
+from smtpprobe.scan.worker import Depth, Facts
+
+ENDPOINTS_KEPT: Final = 4_000
+"""So many endpoints are kept in memory: those of large providers belong to very many targets."""
+
+CERTIFICATES_KEPT: Final = 2_000
+
+
+class _Host(msgspec.Struct, frozen=True, kw_only=True):
+    """`results.Host` whose sessions are written already."""
+
+    name: str
+    preference: int | None
+    origin: str
+    status: str | None
+    sessions: tuple[msgspec.Raw, ...]
+
+
+class _Result(msgspec.Struct, frozen=True, kw_only=True):
+    """`results.Result`, field by field, with such hosts."""
+
+    schema: str
+    line: int
+    target: str
+    kind: str
+    name: str | None
+    outcome: Severity
+    mx: str | None
+    is_null_mx: bool
+    hosts: tuple[_Host, ...]
+    findings: tuple[Found, ...]
+    provider: str | None
+    dane: str | None
+    mta_sts: str | None
+    deliveries: tuple[Verdict, ...]
+    at: datetime
+
+
+class Understood(NamedTuple):
+    """A target with all that its result is made of, but for what became of its endpoints."""
+
+    line: int
+    target: Target
+    facts: Facts
+    endpoints: tuple[Endpoint, ...]
+    keys: tuple[str, ...]
+    """Of the endpoints."""
+
+
+class Joined(NamedTuple):
+    """The result of a target, as a line of JSON without its end."""
+
+    line: bytes
+    outcome: Severity
+    evidence: bytes | None
+    """None where it is not wanted."""
+
+
+class _Met(NamedTuple):
+    """One endpoint."""
+
+    session: bytes
+    provider: str | None
+    conversation: Conversation | None
+    """None where it was never talked to."""
+
+
+def endpoint_key(endpoint: Endpoint) -> str:
+    """What makes an endpoint: where it is, and the name that is asked for there."""
+    return f"{endpoint.id} {endpoint.tls.value} {endpoint.name or '-'}"
+
+
+def facts_of_address(address: str) -> Facts:
+    """What is known of a target that is an address: nobody need be asked."""
+    hosts = (MxHost(name=address, origin=HostOrigin.GIVEN, addresses=(address,)),)
+    return Facts(resolution=Resolution(hosts=hosts))
+
+
+class Joiner:
+    """Makes results of what the journal knows."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        options: Options,
+        depth: Depth,
+        *,
+        ehlo_name: str,
+        started_at: datetime,
+        runtime: Runtime,
+        keeps_evidence: bool = False,
+    ) -> None:
+        self._journal = journal
+        self._options = options
+        self._depth = depth
+        self._ehlo_name = ehlo_name
+        self._started_at = started_at
+        self._runtime = runtime
+        self._keeps_evidence = keeps_evidence
+        self._judge = Judge()
+        self._met: OrderedDict[str, _Met] = OrderedDict()
+        self._certificates: OrderedDict[str, Certificate | None] = OrderedDict()
+        self._read_target = msgspec.json.Decoder(Target)
+        self._read_facts = msgspec.json.Decoder(Facts)
+        self._read_conversation = msgspec.json.Decoder(Conversation)
+        self._read_session = msgspec.json.Decoder(Session)
+        self._write = msgspec.json.Encoder()
+
+    def understood(self, known: Known) -> Understood:
+        """Read what the journal says of a target, and plan its endpoints.
+
+        Raises:
+            LookupError: nobody has asked the DNS about it yet.
+        """
+        target = self._read_target.decode(known.target)
+        if known.facts is not None:
+            facts = self._read_facts.decode(known.facts)
+        elif target.address is not None:
+            facts = facts_of_address(target.address)
+        else:
+            raise LookupError(target.text)
+        return self.planned(known.line, target, facts)
+
+    def planned(self, line: int, target: Target, facts: Facts) -> Understood:
+        """Plan the endpoints of a target."""
+        endpoints = plan_endpoints(target, facts.resolution, self._options)
+        return Understood(line, target, facts, endpoints, tuple([endpoint_key(each) for each in endpoints]))
+
+    def is_known(self, key: str) -> bool:
+        """Whether an endpoint is known to have been talked to, without asking the journal."""
+        return key in self._met
+
+    def remember(self, key: str, session: Session, written: bytes, conversation: Conversation | None) -> None:
+        """Keep in mind what became of an endpoint, which is about to be asked for."""
+        self._met[key] = _Met(written, session.provider, conversation)
+        if len(self._met) > ENDPOINTS_KEPT:
+            self._met.popitem(last=False)
+
+    def join(self, understood: Understood) -> Joined:
+        """Make the result of a target."""
+        line_number, target, facts, endpoints, keys = understood
+        by_host: dict[str, list[msgspec.Raw]] = {}
+        conversations = []
+        provider: str | None = None
+        for endpoint, key in zip(endpoints, keys, strict=True):
+            met = self._endpoint(key)
+            if met is None:
+                continue
+            by_host.setdefault(endpoint.host, []).append(msgspec.Raw(met.session))
+            provider = provider or met.provider
+            if met.conversation is not None:
+                conversation = met.conversation
+                if conversation.endpoint is not endpoint and conversation.endpoint != endpoint:
+                    conversation = msgspec.structs.replace(conversation, endpoint=endpoint)
+                conversations.append(conversation)
+        evidence = self._evidence(target, facts, endpoints, tuple(conversations))
+        deliveries: tuple[Verdict, ...] = ()
+        dane = mta_sts = None
+        if self._depth is Depth.FULL:
+            report = judge(evidence)
+            judged = judgement(report)
+            deliveries = _verdicts(report)
+            dane, mta_sts = _dane(judged, report), _mta_sts(report)
+        else:
+            judged = self._judge.judge(evidence)
+        resolution = facts.resolution
+        line = self._write.encode(
+            _Result(
+                schema=RESULT_SCHEMA,
+                line=line_number,
+                target=target.text,
+                kind=target.kind,
+                name=target.name,
+                outcome=judged.outcome,
+                mx=None if resolution.mx is None else resolution.mx.status,
+                is_null_mx=resolution.is_null_mx,
+                hosts=tuple(
+                    [
+                        _Host(
+                            name=host.name,
+                            preference=host.preference,
+                            origin=host.origin,
+                            status=_status(host.lookups),
+                            sessions=tuple(by_host.get(host.name, ())),
+                        )
+                        for host in resolution.hosts
+                    ]
+                ),
+                findings=judged.findings,
+                provider=provider,
+                dane=dane,
+                mta_sts=mta_sts,
+                deliveries=deliveries,
+                at=datetime.now(UTC),
+            )
+        )
+        return Joined(line, judged.outcome, encode(evidence) if self._keeps_evidence else None)
+
+    def _endpoint(self, key: str) -> _Met | None:
+        met = self._met.get(key)
+        if met is None:
+            facts, session = self._journal.session(key)
+            if session is None:
+                return None
+            conversation = None if facts is None else self._read_conversation.decode(facts)
+            met = self._met[key] = _Met(session, self._read_session.decode(session).provider, conversation)
+            if len(self._met) > ENDPOINTS_KEPT:
+                self._met.popitem(last=False)
+        else:
+            self._met.move_to_end(key)
+        return met
+
+    def _evidence(
+        self, target: Target, facts: Facts, endpoints: tuple[Endpoint, ...], conversations: tuple[Conversation, ...]
+    ) -> Evidence:
+        certificates: dict[str, Certificate] = {}
+        keys = [key for each in conversations if each.session is not None for key in each.session.chain]
+        if facts.policies.policy is not None:
+            keys += facts.policies.policy.chain
+        for key in keys:
+            certificate = self._certificate(key)
+            if certificate is not None:
+                certificates[key] = certificate
+        return Evidence(
+            target=target,
+            options=self._options,
+            started_at=self._started_at,
+            elapsed_s=max((each.ended_s for each in conversations), default=facts.resolution.elapsed_s),
+            ehlo_name=self._ehlo_name,
+            resolution=facts.resolution,
+            endpoints=endpoints,
+            conversations=conversations,
+            policies=facts.policies,
+            certificates=tuple(certificates.values()),
+            is_interrupted=len(conversations) < len(endpoints),
+            runtime=self._runtime,
+        )
+
+    def _certificate(self, key: str) -> Certificate | None:
+        from smtpprobe.certificates import read_certificate
+
+        if key in self._certificates:
+            self._certificates.move_to_end(key)
+            return self._certificates[key]
+        der = self._journal.certificate(key)
+        found = self._certificates[key] = None if der is None else read_certificate(der)
+        if len(self._certificates) > CERTIFICATES_KEPT:
+            self._certificates.popitem(last=False)
+        return found
+
+
+def _status(lookups: tuple[object, ...]) -> str | None:
+    statuses = [str(getattr(each, "status", "")) for each in lookups]
+    for better in ("overridden", "answered"):
+        if better in statuses:
+            return better
+    return statuses[0] if statuses else None
+
+
+def _verdicts(report: Report) -> tuple[Verdict, ...]:
+    return tuple(Verdict(sender=each.sender.value, fate=each.fate) for each in report.deliveries)
+
+
+def _dane(judged: Judgement, report: Report) -> str | None:
+    """The gravest verdict about DANE, without its prefix."""
+    order = ("mismatch", "lookup-failed", "unusable", "unverifiable", "insecure", "untested", "match", "not-published")
+    ids = {finding.id for finding in report.findings}
+    return next((each for each in order if f"dane-{each}" in ids), None)
+
+
+def _mta_sts(report: Report) -> str | None:
+    ids = {finding.id for finding in report.findings}
+    for mode in ("enforced", "testing", "none"):
+        if f"mta-sts-{mode}" in ids:
+            return {"enforced": "enforce"}.get(mode, mode)
+    is_wrong = any(each.startswith(("mta-sts-policy", "mta-sts-record")) for each in ids)
+    return "invalid" if is_wrong else None

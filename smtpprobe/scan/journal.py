@@ -1,0 +1,197 @@
+"""What a scan knows, on disk: its targets, what the DNS said, which endpoints that makes, what became of them.
+
+One SQLite file. It is what keeps the memory flat however many targets there are, makes each endpoint be talked to once,
+and lets a scan go on after anything that may happen to a machine: a change is whole or has not happened, and how long
+the output file is stands in the same transaction as which results are in it. So on the way back the file is cut to that
+length, and neither is a result lost nor written twice.
+
+Nothing here knows the network or judges anything.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from smtpprobe.errors import EvidenceError
+
+FORMAT: Final = 1
+"""Of the file; a scan is only ever gone on with by a version that writes the same."""
+
+_SCHEMA: Final = """
+CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE target(
+    id INTEGER PRIMARY KEY,
+    line INTEGER NOT NULL,
+    key TEXT NOT NULL UNIQUE,   -- two targets that mean the same are one
+    target BLOB NOT NULL,
+    is_written INTEGER NOT NULL DEFAULT 0,
+    facts BLOB                  -- NULL as long as nobody has asked, and where nobody need ask
+);
+CREATE TABLE endpoint(
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,   -- address, port and name
+    facts BLOB,
+    session BLOB                -- NULL as long as it was not talked to
+);
+CREATE TABLE certificate(sha256 TEXT PRIMARY KEY, der BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+
+class Known(NamedTuple):
+    """One target, and what the DNS said of it."""
+
+    id: int
+    line: int
+    target: bytes
+    facts: bytes | None
+
+
+class Counts(NamedTuple):
+    """How far the scan has come."""
+
+    targets: int
+    written: int
+    resolved: int
+    endpoints: int
+    probed: int
+
+
+class Journal:
+    """The file. All changes between two calls of `commit` happen together or not at all."""
+
+    def __init__(self, path: str) -> None:
+        """Open it, or make it.
+
+        Raises:
+            EvidenceError: it is something else, or of another version.
+        """
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("PRAGMA cache_size = -8192")
+            self._db.execute("PRAGMA temp_store = FILE")
+            is_new = not self._db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+            if is_new:
+                self._db.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+                self._set("format", FORMAT)
+            elif self.get("format") != FORMAT:
+                raise EvidenceError(f"{path} was written by another version")
+            self._db.execute("BEGIN")
+        except sqlite3.OperationalError as error:
+            raise EvidenceError(f"{path} cannot be used as journal: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise EvidenceError(f"{path} is no journal of a scan: {error}") from error
+
+    def close(self) -> None:
+        """Leave what was not committed, and let go of the file."""
+        self._db.close()
+
+    def commit(self) -> None:
+        """Make the changes so far last."""
+        self._db.execute("COMMIT")
+        self._db.execute("BEGIN")
+
+    @staticmethod
+    def remove(path: str) -> None:
+        """Remove a journal that is not needed any more."""
+        for ending in ("", "-wal", "-shm"):
+            Path(path + ending).unlink(missing_ok=True)
+
+    # --- about the scan as a whole ----------------------------------------------------------------------------------
+
+    def get(self, key: str) -> object:
+        """A value that was kept; None where none was."""
+        found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return found[0] if found else None
+
+    def keep(self, key: str, value: str | int | bytes) -> None:
+        """Keep a value."""
+        self._set(key, value)
+
+    def _set(self, key: str, value: object) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (key, value))
+
+    def counts(self) -> Counts:
+        """Count everything."""
+        one = self._db.execute
+        return Counts(
+            *one("SELECT count(*), total(is_written), count(facts) FROM target").fetchone(),
+            *one("SELECT count(*), count(session) FROM endpoint").fetchone(),
+        )
+
+    # --- targets ----------------------------------------------------------------------------------------------------
+
+    def add_targets(self, rows: Sequence[tuple[int, str, bytes]]) -> int:
+        """Put targets in: line, key, target.
+
+        Returns:
+            How many were new.
+        """
+        cursor = self._db.executemany("INSERT OR IGNORE INTO target(line, key, target) VALUES(?, ?, ?)", rows)
+        return max(0, cursor.rowcount)
+
+    def open_targets(self, after: int, limit: int) -> list[Known]:
+        """Targets without a result, by id, from behind `after`."""
+        rows = self._db.execute(
+            "SELECT id, line, target, facts FROM target WHERE id > ? AND NOT is_written ORDER BY id LIMIT ?",
+            (after, limit),
+        )
+        return [Known(*row) for row in rows]
+
+    def target(self, number: int) -> Known:
+        """One target."""
+        return Known(*self._db.execute("SELECT id, line, target, facts FROM target WHERE id = ?", (number,)).fetchone())
+
+    def written_targets(self) -> Iterator[Known]:
+        """Every target whose result was written, by id."""
+        for row in self._db.cursor().execute("SELECT id, line, target, facts FROM target WHERE is_written ORDER BY id"):
+            yield Known(*row)
+
+    def resolved(self, rows: Iterable[tuple[bytes, int]]) -> None:
+        """Note what the DNS said of targets: facts, id."""
+        self._db.executemany("UPDATE target SET facts = ? WHERE id = ?", rows)
+
+    def written(self, targets: Iterable[int]) -> None:
+        """Note that results are in the output."""
+        self._db.executemany("UPDATE target SET is_written = 1 WHERE id = ?", [(each,) for each in targets])
+
+    # --- endpoints --------------------------------------------------------------------------------------------------
+
+    def add_endpoint(self, key: str) -> tuple[int, bool]:
+        """Put an endpoint in, unless it is there.
+
+        Returns:
+            Its id, and whether it was talked to already.
+        """
+        added = self._db.execute("INSERT OR IGNORE INTO endpoint(key) VALUES(?)", (key,))
+        if added.rowcount:
+            return added.lastrowid or 0, False
+        number, is_done = self._db.execute(
+            "SELECT id, session IS NOT NULL FROM endpoint WHERE key = ?", (key,)
+        ).fetchone()
+        return number, bool(is_done)
+
+    def probed(self, rows: Iterable[tuple[bytes | None, bytes, int]]) -> None:
+        """Note what became of endpoints: facts, session, id."""
+        self._db.executemany("UPDATE endpoint SET facts = ?, session = ? WHERE id = ?", rows)
+
+    def session(self, key: str) -> tuple[bytes | None, bytes | None]:
+        """What became of an endpoint: facts and session; both None where nothing is known."""
+        found = self._db.execute("SELECT facts, session FROM endpoint WHERE key = ?", (key,)).fetchone()
+        return found or (None, None)
+
+    # --- certificates -----------------------------------------------------------------------------------------------
+
+    def add_certificates(self, certificates: Iterable[tuple[str, bytes]]) -> None:
+        """Keep certificates, each once: SHA-256, DER."""
+        self._db.executemany("INSERT OR IGNORE INTO certificate VALUES(?, ?)", certificates)
+
+    def certificate(self, sha256: str) -> bytes | None:
+        """A certificate in DER."""
+        found = self._db.execute("SELECT der FROM certificate WHERE sha256 = ?", (sha256,)).fetchone()
+        return found[0] if found else None

@@ -1,0 +1,358 @@
+"""Putting a scan together: from what was asked for to a finished output, or to a journal to go on with."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+import msgspec
+
+from smtpprobe.errors import OptionError
+from smtpprobe.evidence import Options, Target
+from smtpprobe.names import own_ehlo_name, quoted
+from smtpprobe.probing import runtime
+from smtpprobe.scan.engine import Engine, Progress
+from smtpprobe.scan.guard import Guard
+from smtpprobe.scan.joining import Joiner
+from smtpprobe.scan.journal import Journal
+from smtpprobe.scan.pace import Limits
+from smtpprobe.scan.reading import MAX_SHOWN, Bad, read_entries
+from smtpprobe.scan.sinks import Lines, Nothing, Sink, write_parquet, write_sqlite
+from smtpprobe.scan.worker import Depth, Worker
+
+NAMELESS: Final = 100
+"""A scan of more targets must say who it is: an EHLO name that leads to whoever answers for it."""
+
+BATCH: Final = 1_000
+"""Targets that are put into the journal at a time."""
+
+FILES_BESIDE: Final = 64
+"""File descriptors that are needed for other things than connections."""
+
+GC_THRESHOLD: Final = 50_000
+"""Objects between two looks for cycles: a scan makes very many objects, and hardly any cycle."""
+
+STDOUT: Final = "-"
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a scan is to do."""
+
+    source: str
+    """A path; ``-`` for the standard input."""
+    column: str | None = None
+    out: str = STDOUT
+    """A path, by whose ending the form is told; ``-`` for the standard output."""
+    fields: tuple[str, ...] | None = None
+    depth: Depth = Depth.LIGHT
+    options: Options = Options()
+    limits: Limits = Limits()
+    guard: Guard = Guard()
+    limit: int | None = None
+    """So many targets at most."""
+    max_time_s: float | None = None
+    evidence: str | None = None
+    """Where to keep the evidence: NDJSON."""
+    is_resumed: bool = False
+    jobs: int = 1
+
+    @property
+    def form(self) -> str:
+        """``ndjson``, ``csv``, ``sqlite`` or ``parquet``."""
+        ending = Path(self.out).suffix.lower()
+        return {".csv": "csv", ".sqlite": "sqlite", ".db": "sqlite", ".parquet": "parquet"}.get(ending, "ndjson")
+
+    @property
+    def journal_path(self) -> str | None:
+        """Where the journal is; None: in a file that is gone afterwards."""
+        return None if self.out == STDOUT else f"{self.out}.journal"
+
+
+class Taken(msgspec.Struct):
+    """What came of reading the targets."""
+
+    targets: int = 0
+    duplicates: int = 0
+    bad: int = 0
+    shown: list[Bad] = msgspec.field(default_factory=list)
+    """The first bad lines."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a scan ended."""
+
+    is_complete: bool
+    progress: Progress
+    taken: Taken
+
+
+class Scan:
+    """One scan: open the journal, take the targets in, run, and close. A context manager.
+
+    Raises:
+        OptionError: the output exists, or there is nothing to go on with, or it was begun in another way.
+        EvidenceError: the journal is none.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.progress = Progress()
+        self.taken = Taken()
+        self._stack = ExitStack()
+        self._engine: Engine | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[bool] | None = None
+        self._is_stopped = False
+
+    def __enter__(self) -> Self:
+        plan = self.plan
+        path = plan.journal_path
+        if path is None:
+            if plan.is_resumed:
+                raise OptionError("a scan can be gone on with where its output is a file: --out FILE")
+            folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="smtpprobe-scan-"))
+            path = os.path.join(folder, "journal")
+        elif plan.is_resumed and not Path(path).exists():
+            raise OptionError(f"there is nothing to go on with: {quoted(path)} does not exist")
+        elif not plan.is_resumed and Path(path).exists():
+            raise OptionError(
+                f"a scan into {quoted(plan.out)} was not finished; go on with --resume, or remove {quoted(path)}"
+            )
+        elif not plan.is_resumed and Path(plan.out).exists() and Path(plan.out).is_file():
+            raise OptionError(f"{quoted(plan.out)} exists; choose another --out or remove it")
+        self._path = path
+        self.journal = Journal(path)
+        self._stack.callback(self.journal.close)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    # --- the targets ------------------------------------------------------------------------------------------------
+
+    def take_targets(self, on_progress: Callable[[Taken], None] | None = None) -> Taken:
+        """Read the targets into the journal, unless that was done in an earlier run.
+
+        Raises:
+            OSError: the source cannot be read.
+            OptionError: a column is missing, or the journal is of another scan.
+        """
+        journal, taken = self.journal, self.taken
+        self._check_same()
+        kept = journal.get("taken")
+        if isinstance(kept, bytes):
+            self.taken = msgspec.json.decode(kept, type=Taken)
+            return self.taken
+        encoder = msgspec.json.Encoder()
+        rows: list[tuple[int, str, bytes]] = []
+
+        def put() -> None:
+            new = journal.add_targets(rows)
+            taken.duplicates += len(rows) - new
+            taken.targets += new
+            rows.clear()
+            if on_progress is not None:
+                on_progress(taken)
+
+        for entry in read_entries(self.plan.source, self.plan.column):
+            if isinstance(entry, Bad):
+                taken.bad += 1
+                if len(taken.shown) < MAX_SHOWN:
+                    taken.shown.append(entry)
+                continue
+            rows.append((entry.line, target_key(entry.target), encoder.encode(entry.target)))
+            if len(rows) >= BATCH:
+                put()
+            if self.plan.limit is not None and taken.targets + len(rows) >= self.plan.limit:
+                put()
+                if taken.targets >= self.plan.limit:
+                    break
+        put()
+        journal.keep("taken", encoder.encode(taken))
+        journal.commit()
+        return taken
+
+    def _check_same(self) -> None:
+        """A scan is gone on with as it was begun, or its results would not be of one kind."""
+        plan = self.plan
+        same = msgspec.json.encode(
+            (plan.source, plan.column, plan.fields, plan.depth, plan.options, plan.limit, plan.evidence is not None)
+        )
+        kept = self.journal.get("plan")
+        if kept is None:
+            self.journal.keep("plan", same)
+            self.journal.keep("started", datetime.now(UTC).isoformat())
+        elif kept != same:
+            raise OptionError(
+                "this scan was begun with other targets or other options; give the same as then, and --resume"
+            )
+
+    # --- the run ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Scan.
+
+        Raises:
+            OSError: something cannot be written; what was written by then is intact, and can be gone on with.
+            OptionError: more targets than `NAMELESS` and no EHLO name, or an option that cannot be used.
+        """
+        if self.taken.targets > NAMELESS and self.plan.options.ehlo_name is None:
+            raise OptionError(
+                f"{self.taken.targets:,} targets will wonder who you are: give --ehlo NAME, a name that leads to you"
+            )
+        try:
+            with (
+                _sinks(self.plan, self.journal) as (sink, evidence),
+                asyncio.Runner(loop_factory=loop_factory()) as runner,
+            ):
+                is_complete = runner.run(self._run(sink, evidence))
+        except sqlite3.Error as error:
+            raise OSError(f"{self._path}: {error}") from error
+        if self.plan.form in ("sqlite", "parquet"):
+            self._write_table()
+        outcome = Outcome(is_complete, self.progress, self.taken)
+        if is_complete:
+            self.journal.close()
+            Journal.remove(self._path)
+        return outcome
+
+    def stop(self) -> None:
+        """From another thread or a signal: begin nothing more; again: break off what runs."""
+        loop = self._loop
+        if loop is not None:
+            loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        if not self._is_stopped and self._engine is not None:
+            self._is_stopped = True
+            self._engine.stop()
+        elif self._task is not None:
+            self._task.cancel()
+
+    async def _run(self, sink: Sink, evidence: Sink | None) -> bool:
+        plan = self.plan
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD)
+        self._loop = asyncio.get_running_loop()
+        ehlo_name = own_ehlo_name(plan.options.ehlo_name)
+        counts = self.journal.counts()
+        progress = self.progress
+        progress.targets, progress.written, progress.resolved = counts.targets, int(counts.written), counts.resolved
+        progress.endpoints = progress.probed = counts.probed
+        if plan.jobs > 1:
+            from smtpprobe.scan.jobs import Jobs
+
+            work: Any = await Jobs.start(plan.jobs, plan.options, plan.depth, ehlo_name)
+        else:
+            work = Worker(plan.options, plan.depth, ehlo_name)
+        engine = self._engine = Engine(
+            self.journal,
+            work,
+            self._joiner(ehlo_name),
+            sink,
+            limits=plan.limits,
+            guard=plan.guard,
+            progress=progress,
+            evidence=evidence,
+        )
+        self._task = asyncio.create_task(engine.run(plan.max_time_s))
+        try:
+            return await self._task
+        except asyncio.CancelledError:
+            return False
+        finally:
+            await work.close()
+
+    def _joiner(self, ehlo_name: str) -> Joiner:
+        return Joiner(
+            self.journal,
+            self.plan.options,
+            self.plan.depth,
+            ehlo_name=ehlo_name,
+            started_at=datetime.fromisoformat(str(self.journal.get("started"))),
+            runtime=runtime(),
+            keeps_evidence=self.plan.evidence is not None,
+        )
+
+    def _write_table(self) -> None:
+        joiner = self._joiner(own_ehlo_name(self.plan.options.ehlo_name))
+        lines: Iterator[bytes] = (
+            joiner.join(joiner.understood(known)).line for known in self.journal.written_targets()
+        )
+        write = write_parquet if self.plan.form == "parquet" else write_sqlite
+        write(self.plan.out, lines, self.plan.fields)
+
+
+@contextmanager
+def _sinks(plan: Plan, journal: Journal) -> Iterator[tuple[Sink, Sink | None]]:
+    with ExitStack() as stack:
+        sink: Sink
+        if plan.out == STDOUT:
+            sink = Lines(sys.stdout.buffer, fields=plan.fields)
+        elif plan.form in ("sqlite", "parquet"):
+            sink = Nothing()
+        else:
+            sink = Lines.to_file(
+                plan.out, is_csv=plan.form == "csv", fields=plan.fields, keep=_kept(journal, "length", plan)
+            )
+        stack.callback(sink.close)
+        evidence: Sink | None = None
+        if plan.evidence is not None:
+            evidence = Lines.to_file(plan.evidence, keep=_kept(journal, "evidence-length", plan))
+            stack.callback(evidence.close)
+        yield sink, evidence
+
+
+def _kept(journal: Journal, key: str, plan: Plan) -> int | None:
+    """How much of a file is to be kept; None: none of it."""
+    length = journal.get(key)
+    return length if plan.is_resumed and isinstance(length, int) else None
+
+
+def target_key(target: Target) -> str:
+    """By which two targets are told to mean the same."""
+    where = target.address if target.address is not None else target.name
+    return f"{target.kind.value[0]} {where} {target.port or ''} {target.role or ''}"
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where that is installed; None: asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop  # type: ignore[no-any-return, unused-ignore]
+
+
+def fit_to_descriptors(limits: Limits) -> tuple[Limits, int | None]:
+    """Make room for the connections, or fewer connections where the system allows no more.
+
+    Returns:
+        The limits, and how many descriptors there are where that made them lower; None where it did not.
+    """
+    try:
+        import resource
+    except ImportError:  # not a Unix
+        return limits, None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.concurrency + FILES_BESIDE
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+            soft = raised
+        except (OSError, ValueError):
+            pass
+        if soft < wanted:
+            room = max(1, soft - FILES_BESIDE)
+            return msgspec.structs.replace(limits, concurrency=min(limits.concurrency, room)), soft
+    return limits, None

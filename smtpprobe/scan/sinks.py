@@ -1,0 +1,297 @@
+"""Where results go: lines to a file or to the standard output as they come, or a table that is made in the end.
+
+A sink that grows tells its length, by which the journal knows what is in it. A table (SQLite, Parquet) is written whole
+from what the journal knows, beside its place, and takes its place when it is complete.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Protocol
+
+import msgspec
+
+from smtpprobe.errors import MissingExtraError, OptionError
+from smtpprobe.names import quoted
+from smtpprobe.report import Severity
+from smtpprobe.scan.results import Result, Session, decode_result
+
+ROWS_AT_ONCE: Final = 5_000
+"""Rows that are held in memory while a table is written."""
+
+COLUMNS: Final[dict[str, type]] = {
+    "line": int,
+    "target": str,
+    "name": str,
+    "outcome": str,
+    "mx": str,
+    "is_null_mx": bool,
+    "hosts": str,
+    "addresses": int,
+    "reachable": int,
+    "code": int,
+    "enhanced": str,
+    "category": str,
+    "failure": str,
+    "starttls": bool,
+    "tls": str,
+    "is_trusted": bool,
+    "not_after": str,
+    "software": str,
+    "provider": str,
+    "dane": str,
+    "mta_sts": str,
+    "errors": str,
+    "warnings": str,
+    "inconclusive": str,
+    "at": str,
+}
+"""The columns of a table, one row a target; what differs between its servers is that of the worst one."""
+
+
+def flat(result: Result) -> dict[str, Any]:
+    """A result as one row of a table, by `COLUMNS`."""
+    sessions = [session for host in result.hosts for session in host.sessions]
+    talked = [each for each in sessions if each.starttls is not None]
+    refusal = next((each.refusal for each in sessions if each.refusal is not None), None)
+    worst = min((each.tls or "" for each in talked), default="")
+    certificates = [each.certificate for each in sessions if each.certificate is not None]
+    ends = [each.not_after for each in certificates if each.not_after is not None]
+    ids: dict[Severity, list[str]] = {}
+    for found in result.findings:
+        ids.setdefault(found.severity, []).append(found.id)
+    return {
+        "line": result.line,
+        "target": result.target,
+        "name": result.name,
+        "outcome": result.outcome.value,
+        "mx": None if result.mx is None else result.mx.value,
+        "is_null_mx": result.is_null_mx,
+        "hosts": " ".join(host.name for host in result.hosts),
+        "addresses": len(sessions),
+        "reachable": len(talked),
+        "code": None if refusal is None else refusal.code,
+        "enhanced": None if refusal is None else refusal.enhanced,
+        "category": None if refusal is None else refusal.category,
+        "failure": next((each.failure.value for each in sessions if each.failure is not None), None),
+        "starttls": all(each.starttls or each.tls for each in talked) if talked else None,
+        "tls": worst or None,
+        "is_trusted": all(each.is_chain_trusted and each.is_name_matched is not False for each in certificates)
+        if certificates
+        else None,
+        "not_after": min(ends).isoformat() if ends else None,
+        "software": _first(sessions, "software"),
+        "provider": result.provider,
+        "dane": result.dane,
+        "mta_sts": result.mta_sts,
+        "errors": " ".join(ids.get(Severity.ERROR, ())),
+        "warnings": " ".join(ids.get(Severity.WARNING, ())),
+        "inconclusive": " ".join(ids.get(Severity.INCONCLUSIVE, ())),
+        "at": result.at.isoformat(),
+    }
+
+
+def _first(sessions: Sequence[Session], field: str) -> Any:
+    return next((value for each in sessions if (value := getattr(each, field)) is not None), None)
+
+
+def parse_fields(text: str | None) -> tuple[str, ...] | None:
+    """Read ``--fields``; None where none are named.
+
+    Raises:
+        OptionError: there is no such field.
+    """
+    if text is None:
+        return None
+    named = tuple(dict.fromkeys(each.strip() for each in text.split(",") if each.strip()))
+    unknown = [each for each in named if each not in COLUMNS]
+    if unknown or not named:
+        what = f"there is no field {quoted(unknown[0])}" if unknown else "no field is named"
+        raise OptionError(f"{what}; the fields are {', '.join(COLUMNS)}")
+    return named
+
+
+class Sink(Protocol):
+    """Where results go as they come."""
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Add results, each a line of JSON without its end."""
+
+    def length(self) -> int:
+        """Hand everything to the system; the bytes that are in it now."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Lines:
+    """NDJSON, or CSV, in a file or on a stream."""
+
+    def __init__(self, stream: BinaryIO, *, is_csv: bool = False, fields: tuple[str, ...] | None = None) -> None:
+        self._stream = stream
+        self._is_csv = is_csv
+        self._fields = fields
+        self._length = 0
+
+    @classmethod
+    def to_file(
+        cls, path: str, *, is_csv: bool = False, fields: tuple[str, ...] | None = None, keep: int | None = None
+    ) -> Lines:
+        """Write to a file.
+
+        Args:
+            keep: go on behind so many bytes of what is there; None: begin anew.
+
+        Raises:
+            OSError: it cannot be opened.
+            OptionError: it is shorter than that: somebody changed it.
+        """
+        file = Path(path)
+        if keep is not None:
+            size = file.stat().st_size if file.exists() else 0
+            if size < keep:
+                raise OptionError(f"{path} is shorter than the scan left it ({size} of {keep} bytes)")
+        stream = file.open("r+b" if keep is not None and file.exists() else "wb")
+        sink = cls(stream, is_csv=is_csv, fields=fields)
+        if keep is not None:
+            stream.truncate(keep)
+            stream.seek(keep)
+            sink._length = keep
+        return sink
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        data = self._narrow(lines) if self._is_csv or self._fields else b"".join([line + b"\n" for line in lines])
+        self._stream.write(data)
+        self._length += len(data)
+
+    def length(self) -> int:
+        self._stream.flush()
+        return self._length
+
+    def close(self) -> None:
+        self._stream.flush()
+        if self._stream.fileno() > 2:
+            with suppress(OSError):
+                os.fsync(self._stream.fileno())
+            self._stream.close()
+
+    def _narrow(self, lines: Sequence[bytes]) -> bytes:
+        fields = self._fields or tuple(COLUMNS)
+        rows = [flat(decode_result(line)) for line in lines]
+        if not self._is_csv:
+            return b"".join(msgspec.json.encode({each: row[each] for each in fields}) + b"\n" for row in rows)
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        if self._length == 0 and rows:
+            writer.writerow(fields)
+        writer.writerows([_cell(row[each]) for each in fields] for row in rows)
+        return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _cell(value: Any) -> Any:
+    """A value for a spreadsheet, which must not take a server's words for a formula."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return "'" + value
+    return value
+
+
+class Nothing:
+    """A sink for results that are written in the end."""
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Forget them: the journal has them."""
+
+    def length(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+# --- tables ---------------------------------------------------------------------------------------------------------
+
+
+def write_sqlite(path: str, lines: Iterable[bytes], fields: tuple[str, ...] | None) -> None:
+    """Write a table ``result`` to an SQLite file: flat columns, and ``json`` with the whole.
+
+    Raises:
+        OSError: it cannot be written; what stood there before is untouched.
+    """
+    names = fields or tuple(COLUMNS)
+    kinds = {int: "INTEGER", bool: "INTEGER", str: "TEXT"}
+    columns = ", ".join(f'"{each}" {kinds[COLUMNS[each]]}' for each in names)
+    draft = Path(f"{path}.part")
+    draft.unlink(missing_ok=True)
+    try:
+        with closing(sqlite3.connect(draft)) as db:
+            db.execute("PRAGMA journal_mode = OFF")
+            db.execute(f"CREATE TABLE result({columns}, json TEXT NOT NULL)")
+            marks = ", ".join("?" * (len(names) + 1))
+            for batch in _batched(lines):
+                rows = [(*(row[each] for each in names), line.decode()) for line, row in batch]
+                db.executemany(f"INSERT INTO result VALUES({marks})", rows)
+                db.commit()
+        draft.replace(path)
+    except sqlite3.Error as error:
+        draft.unlink(missing_ok=True)
+        raise OSError(f"{path}: {error}") from error
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def write_parquet(path: str, lines: Iterable[bytes], fields: tuple[str, ...] | None) -> None:
+    """Write a Parquet file: flat columns, and ``result`` with the whole as JSON.
+
+    Raises:
+        OSError: it cannot be written; what stood there before is untouched.
+        MissingExtraError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ImportError:
+        raise MissingExtraError("writing Parquet", "scan") from None
+    schema = parquet_schema(fields)
+    draft = Path(f"{path}.part")
+    try:
+        with parquet.ParquetWriter(str(draft), schema, compression="zstd") as writer:
+            for batch in _batched(lines):
+                writer.write_table(arrow.Table.from_pylist([table_row(line, row) for line, row in batch], schema))
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def parquet_schema(fields: tuple[str, ...] | None) -> Any:
+    """The Arrow schema of the rows of a Parquet file."""
+    import pyarrow as arrow
+
+    kinds = {int: arrow.int64(), bool: arrow.bool_(), str: arrow.string()}
+    columns = [(each, kinds[COLUMNS[each]]) for each in fields or COLUMNS]
+    return arrow.schema([*columns, ("result", arrow.string())])
+
+
+def table_row(line: bytes, row: dict[str, Any]) -> dict[str, Any]:
+    """A row with the whole result beside its columns."""
+    return {**row, "result": line.decode()}
+
+
+def _batched(lines: Iterable[bytes]) -> Iterator[list[tuple[bytes, dict[str, Any]]]]:
+    batch: list[tuple[bytes, dict[str, Any]]] = []
+    for line in lines:
+        batch.append((line, flat(decode_result(line))))
+        if len(batch) >= ROWS_AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

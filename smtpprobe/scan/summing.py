@@ -1,0 +1,320 @@
+"""From facts to what a result says: pure.
+
+`session_of` sums up one conversation; `Judge` judges a target with the same checks as a single check does. Most
+servers of a scan behave alike in all that a check looks at. So the findings are kept by the *shape* of the facts:
+all of them but names, addresses, times and other words that no check turns on; and only for sessions in which nothing
+went wrong. Whatever is out of the ordinary is judged anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Final
+
+import msgspec
+
+from smtpprobe.checks import judge
+from smtpprobe.evidence import (
+    Certificate,
+    Conversation,
+    Endpoint,
+    Evidence,
+    Failure,
+    LookupStatus,
+    MxHost,
+    Phase,
+    Reply,
+    Resolution,
+    TlsSession,
+)
+from smtpprobe.reference import explain, identify
+from smtpprobe.replies import capabilities, greeting_domain
+from smtpprobe.report import GRAVITY, Report, Severity
+from smtpprobe.scan.pace import network_of
+from smtpprobe.scan.results import MAX_TEXT, Found, SeenCertificate, SeenReply, Session
+
+SHAPES_KEPT: Final = 20_000
+"""So many judgements are kept."""
+
+_SUCCESS: Final = frozenset((2, 3))
+_DIGITS: Final = re.compile(r"\d+")
+
+
+# --- one endpoint ---------------------------------------------------------------------------------------------------
+
+
+def session_of(conversation: Conversation, leaf: Certificate | None) -> Session:
+    """Sum up what became of an endpoint.
+
+    Args:
+        leaf: the certificate that the server showed.
+    """
+    endpoint, failure = conversation.endpoint, conversation.failure
+    reached, refusal = Phase.CONNECT, None
+    greeting = hello = None
+    for exchange in conversation.exchanges:
+        reply = exchange.outcome
+        if isinstance(reply, Failure):
+            break
+        if (reply.code or 0) // 100 in _SUCCESS:
+            reached = exchange.phase
+        elif refusal is None:
+            refusal = _refusal(reply, exchange.phase, endpoint)
+        if exchange.phase is Phase.GREETING:
+            greeting = reply
+        elif exchange.phase in (Phase.EHLO, Phase.HELO) and reply.code == 250:
+            hello = reply
+    session = conversation.session
+    if session is not None and reached is Phase.STARTTLS:
+        reached = Phase.TLS
+    software, provider = (None, None) if greeting is None else _named(greeting, hello, endpoint.name)
+    keywords = () if hello is None else _keywords(hello.lines)
+    offered = None if hello is None else _offers_starttls(conversation)
+    return Session(
+        address=endpoint.address,
+        port=endpoint.port,
+        role=endpoint.role,
+        reached=reached,
+        failure=None if failure is None else failure.kind,
+        failed=None if failure is None else failure.phase,
+        refusal=refusal,
+        greeting=None if greeting is None or not greeting.lines else greeting.lines[0][:MAX_TEXT],
+        software=software,
+        provider=provider,
+        capabilities=keywords,
+        starttls=offered,
+        tls=None if session is None else session.version,
+        cipher=None if session is None else session.cipher,
+        certificate=None if session is None or leaf is None else _certificate(session, leaf),
+        duration_s=round(conversation.ended_s - conversation.started_s, 4),
+    )
+
+
+def puts_off(conversation: Conversation) -> bool:
+    """Tell whether a server said or showed that it wants to be left alone for now: 421, another 4yz, a closed port."""
+    if conversation.connected_s is None:
+        return True
+    for exchange in conversation.exchanges:
+        if isinstance(exchange.outcome, Reply) and (exchange.outcome.code or 0) // 100 == 4:
+            return True
+    return False
+
+
+def _refusal(reply: Reply, phase: Phase, endpoint: Endpoint) -> SeenReply:
+    found = explain(reply, phase, provider_hint=endpoint.name)
+    return SeenReply(
+        phase=phase, code=reply.code, enhanced=reply.enhanced, category=found.category, text=reply.text[:MAX_TEXT]
+    )
+
+
+def _named(greeting: Reply, hello: Reply | None, host: str | None) -> tuple[str | None, str | None]:
+    # A queue id or the time changes with every session and names no software; what does is the same words.
+    first = _DIGITS.sub("0", greeting.lines[0]) if greeting.lines else ""
+    if greeting_domain(greeting) is not None:
+        _, _, first = first.partition(" ")
+    return _identified(first, greeting.lines[1:3], () if hello is None else hello.lines[1:], _zone(host))
+
+
+@lru_cache(maxsize=4096)
+def _identified(
+    first: str, more: tuple[str, ...], keywords: tuple[str, ...], zone: str | None
+) -> tuple[str | None, str | None]:
+    def said(code: int, lines: Sequence[str]) -> Reply:
+        return Reply(raw=b"", code=code, lines=tuple(lines))
+
+    found = identify(
+        said(220, (f"host.invalid {first}", *more)),
+        said(250, ("host.invalid", *keywords)) if keywords else None,
+        host=zone,
+    )
+    return (None, None) if found is None else (found.product, found.provider)
+
+
+def _zone(host: str | None) -> str | None:
+    """The end of a host's name, by which providers are recognised."""
+    return None if host is None else ".".join(host.split(".")[-4:])
+
+
+@lru_cache(maxsize=4096)
+def _keywords(lines: tuple[str, ...]) -> tuple[str, ...]:
+    read = capabilities(Reply(raw=b"", code=250, lines=lines))
+    return tuple(dict.fromkeys(each.keyword.upper()[:MAX_TEXT] for each in read))[:64]
+
+
+def _offers_starttls(conversation: Conversation) -> bool | None:
+    before = conversation.reply(Phase.EHLO, over_tls=False)
+    if before is None or before.code != 250:
+        return None if conversation.session is not None else False
+    return "STARTTLS" in _keywords(before.lines)
+
+
+def _certificate(session: TlsSession, leaf: Certificate) -> SeenCertificate:
+    trust = session.trust
+    return SeenCertificate(
+        sha256=leaf.sha256,
+        issuer=leaf.issuer,
+        not_after=leaf.not_after,
+        key=None if leaf.key_type is None else f"{leaf.key_type} {leaf.key_bits or ''}".strip(),
+        is_chain_trusted=trust is not None and trust.is_chain_trusted,
+        is_name_matched=None if trust is None else trust.is_name_matched,
+        is_within_validity=trust is not None and trust.is_within_validity,
+        is_self_signed=leaf.is_self_signed,
+    )
+
+
+# --- one target -----------------------------------------------------------------------------------------------------
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """What the checks say of a target."""
+
+    outcome: Severity
+    findings: tuple[Found, ...]
+
+
+class Judge:
+    """Judges targets, and remembers how those looked that it has judged."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Hashable, Judgement] = OrderedDict()
+
+    def judge(self, evidence: Evidence) -> Judgement:
+        """Judge a target whose facts have a shape as one like it was judged before; anew otherwise."""
+        shape = shape_of(evidence)
+        if shape is None:
+            return judgement(judge(evidence))
+        known = self._known.get(shape)
+        if known is None:
+            known = self._known[shape] = judgement(judge(evidence))
+            if len(self._known) > SHAPES_KEPT:
+                self._known.popitem(last=False)
+        else:
+            self._known.move_to_end(shape)
+        return known
+
+
+def judgement(report: Report) -> Judgement:
+    """Sum up a report."""
+    gravest: dict[str, Severity] = {}
+    count: dict[str, int] = {}
+    for finding in report.findings:
+        count[finding.id] = count.get(finding.id, 0) + 1
+        gravest[finding.id] = min(gravest.get(finding.id, Severity.OK), finding.severity, key=GRAVITY.index)
+    found = [Found(id=each, severity=gravest[each], count=count[each]) for each in gravest]
+    found.sort(key=lambda each: GRAVITY.index(each.severity))
+    grave = [each.severity for each in found if each.severity is not Severity.INFO]
+    return Judgement(
+        outcome=grave[0] if grave else Severity.OK,
+        findings=tuple(each for each in found if each.severity is not Severity.OK),
+    )
+
+
+# --- the shape of facts ---------------------------------------------------------------------------------------------
+
+
+def shape_of(evidence: Evidence) -> Hashable | None:
+    """All that the checks turn on, of a target where nothing is out of the ordinary; None for every other."""
+    resolution = _shape_of_resolution(evidence.resolution)
+    if resolution is None or evidence.policies.mta_sts is not None or not evidence.conversations:
+        return None
+    networks: dict[str, int] = {}
+    conversations = []
+    for conversation in evidence.conversations:
+        shape = _shape_of_conversation(conversation)
+        if shape is None:
+            return None
+        endpoint = conversation.endpoint
+        network = networks.setdefault(network_of(endpoint.address), len(networks))
+        place = (endpoint.role, endpoint.tls, endpoint.origin, endpoint.is_required, endpoint.port == 25, network)
+        conversations.append((place, ":" in endpoint.address, endpoint.name is None, shape))
+    return evidence.target.kind, evidence.is_interrupted, resolution, tuple(conversations)
+
+
+def _shape_of_resolution(resolution: Resolution) -> Hashable | None:
+    if resolution.reverse:
+        return None
+    mx = resolution.mx
+    if mx is not None and (mx.status not in _PLAIN or mx.canonical_name or resolution.is_null_mx):
+        return None
+    hosts = []
+    for host in resolution.hosts:
+        shape = _shape_of_host(host)
+        if shape is None:
+            return None
+        hosts.append(shape)
+    return mx is not None and (mx.status, len(mx.records)), tuple(hosts)
+
+
+_PLAIN: Final = (LookupStatus.ANSWERED, LookupStatus.NO_DATA)
+
+
+def _shape_of_host(host: MxHost) -> Hashable | None:
+    if not host.addresses:
+        return None
+    for lookup in host.lookups:
+        if lookup.status not in _PLAIN or lookup.canonical_name:
+            return None
+    kinds = tuple([_kind_of_address(each) for each in host.addresses])
+    return host.origin, host.name == host.addresses[0], kinds, tuple([each.status for each in host.lookups])
+
+
+def _kind_of_address(address: str) -> tuple[int, bool, bool, bool]:
+    # The registries of special addresses (RFC 6890) divide IPv4 at /24 and above, but for this one network.
+    prefix = address[: address.rfind(".")]
+    return _kind(address if ":" in address or prefix == "192.0.0" else f"{prefix}.1")
+
+
+@lru_cache(maxsize=8192)
+def _kind(address: str) -> tuple[int, bool, bool, bool]:
+    ip = ip_address(address)
+    return ip.version, ip.is_global, ip.is_loopback, ip.is_private
+
+
+def _shape_of_conversation(conversation: Conversation) -> Hashable | None:
+    if (
+        conversation.failure is not None
+        or conversation.unsolicited
+        or conversation.is_closed_by_peer
+        or not conversation.exchanges
+    ):
+        return None
+    parts: list[Hashable] = []
+    host = conversation.endpoint.name
+    greeted: str | None = None
+    for exchange in conversation.exchanges:
+        reply = exchange.outcome
+        if isinstance(reply, Failure) or reply.irregularities or (reply.code or 0) // 100 != 2:
+            return None
+        wait = int(exchange.ended_s - exchange.started_s)
+        lines = reply.lines
+        if exchange.phase is Phase.GREETING:
+            name = greeted = greeting_domain(reply)
+            parts.append((reply.code, len(lines), _shape_of_name(name), name == host, wait))
+        elif exchange.phase is Phase.EHLO:
+            name = lines[0].partition(" ")[0] if lines else ""
+            parts.append(
+                (reply.code, _shape_of_name(name), name == host, name == greeted, lines[1:], exchange.over_tls, wait)
+            )
+        else:
+            parts.append((exchange.phase, reply.code, reply.enhanced, wait))
+    if conversation.handshake is not None:
+        session = conversation.session
+        if session is None:
+            return None
+        wait = int(conversation.handshake.ended_s - conversation.handshake.started_s)
+        trust = None if session.trust is None else msgspec.structs.replace(session.trust, name=None)
+        parts.append((session.version, session.cipher, session.secret_bits, session.group, session.chain, trust, wait))
+    return tuple(parts)
+
+
+@lru_cache(maxsize=4096)
+def _shape_of_name(name: str | None) -> tuple[bool, bool, str, bool]:
+    """What is looked at in the name by which a server introduces itself."""
+    if not name:
+        return True, False, "", False
+    labels = name.lower().rstrip(".").split(".")
+    return False, len(labels) > 1, labels[-1], name.replace("-", "").replace(".", "").isalnum()

@@ -1,0 +1,333 @@
+"""Asking and talking: what a scan does on the network, for one target and one endpoint at a time.
+
+Light: MX and addresses, and the session of `session` on each endpoint. Full: all that a single check asks and says.
+What comes back is the same kind of facts from either; nothing is judged but the trust in a chain of certificates, which
+needs the roots of this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from smtpprobe import tls
+from smtpprobe.conversation import Step, Talk
+from smtpprobe.endpoints import plan_endpoints
+from smtpprobe.evidence import (
+    Conversation,
+    Endpoint,
+    Fact,
+    Failure,
+    FailureKind,
+    Family,
+    HostOrigin,
+    Lookup,
+    LookupStatus,
+    MxHost,
+    Options,
+    Phase,
+    Policies,
+    Resolution,
+    Target,
+    TargetKind,
+    TlsSession,
+    Trust,
+)
+from smtpprobe.names import is_localhost
+from smtpprobe.resolution import MAX_MX_HOSTS, LookupSource, Resolver, is_address, mail_exchanges
+from smtpprobe.scan.session import LightSession, Times
+from smtpprobe.stub import make_stub
+
+if TYPE_CHECKING:
+    from smtpprobe.certificates import Roots
+
+HOSTS_KEPT: Final = 10_000
+"""So many mail hosts and their addresses are kept in memory: the hosts of large providers are asked for once."""
+
+CHAINS_KEPT: Final = 4_096
+"""So many judgements of chains are kept: that of a provider is the same on all its servers."""
+
+TICK_S: Final = 0.25
+"""How often it is looked whether the time of a step is up; a step may take as much longer."""
+
+_ADDRESS_TYPES: Final = {Family.ANY: ("A", "AAAA"), Family.IPV4: ("A",), Family.IPV6: ("AAAA",)}
+
+
+class Depth(StrEnum):
+    """How much a scan asks and says."""
+
+    LIGHT = "light"
+    FULL = "full"
+
+
+class Facts(Fact, frozen=True, kw_only=True):
+    """What is known of a target but its conversations."""
+
+    resolution: Resolution
+    policies: Policies = Policies()
+
+
+class Resolved(NamedTuple):
+    """What came of asking about a target."""
+
+    facts: Facts
+    certificates: tuple[tuple[str, bytes], ...] = ()
+    """Those of the policy host: SHA-256, DER."""
+
+
+class Probed(NamedTuple):
+    """What came of talking to an endpoint."""
+
+    conversation: Conversation
+    certificates: tuple[tuple[str, bytes], ...] = ()
+
+
+class Worker:
+    """Does the work on the running event loop.
+
+    Args:
+        options: of the probes. The deadline is that of one session here, and of the questions about one target.
+        ehlo_name: how to introduce ourselves.
+    """
+
+    def __init__(self, options: Options, depth: Depth, ehlo_name: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._began = time.monotonic()
+        self.started_at = datetime.now(UTC)
+        self._options = options
+        self._depth = depth
+        self._ehlo_name = ehlo_name
+        name = ehlo_name.encode("ascii")
+        self._lines = {
+            Step.EHLO: b"EHLO " + name + b"\r\n",
+            Step.HELO: b"HELO " + name + b"\r\n",
+            Step.STARTTLS: b"STARTTLS\r\n",
+            Step.QUIT: b"QUIT\r\n",
+        }
+        self._times = Times(self.clock, options.timeout_s, options.greeting_timeout_s, options.deadline_s)
+        self._context: ssl.SSLContext = tls.client_context()
+        self._source: LookupSource = self._make_source()
+        self._hosts: OrderedDict[str, asyncio.Future[tuple[Lookup, ...]]] = OrderedDict()
+        self._trust: OrderedDict[tuple[tuple[bytes, ...], str | None], Trust | None] = OrderedDict()
+        self._roots: Roots | None = None
+        self._sessions: dict[LightSession, asyncio.Task[object]] = {}
+        self._talks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def clock(self) -> float:
+        """Seconds since the work began."""
+        return time.monotonic() - self._began
+
+    def _make_source(self) -> LookupSource:
+        if self._depth is Depth.LIGHT:
+            from smtpprobe.scan.cares import fast_source
+
+            fast = fast_source(self._options)
+            if fast is not None:
+                return fast
+        return make_stub(self._options)
+
+    async def close(self) -> None:
+        """Break off what runs, and wait until its sockets are closed."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for session, task in list(self._sessions.items()):
+            session.interrupt()
+            task.cancel()
+        for talk in self._talks:
+            talk.cancel()
+        await asyncio.gather(*self._sessions.values(), *self._talks, return_exceptions=True)
+        close = getattr(self._source, "close", None)
+        if close is not None:
+            await close()
+
+    # --- asking -----------------------------------------------------------------------------------------------------
+
+    async def resolve(self, target: Target) -> Resolved:
+        """Ask the DNS about a target, and in a full scan what it publishes; raises nothing."""
+        if self._depth is Depth.FULL:
+            return await self._resolve_fully(target)
+        return Resolved(Facts(resolution=await self._resolve_lightly(target)))
+
+    async def _resolve_lightly(self, target: Target) -> Resolution:
+        name = target.name
+        if name is None or self._options.overrides or is_localhost(name):
+            return await Resolver(self._options, self.clock, source=self._source).resolve(target)
+        started_s = self.clock()
+        mx: Lookup | None = None
+        if target.kind is TargetKind.ENDPOINT:
+            hosts = [await self._host(name, HostOrigin.GIVEN)]
+        else:
+            mx = await self._source.lookup(name, "MX")
+            hosts = []
+            if mx.status is LookupStatus.NO_DATA:
+                hosts = [await self._host(name, HostOrigin.IMPLICIT_MX)]  # RFC 5321 5.1
+            elif mx.records:
+                exchanges = mail_exchanges(mx.records)
+                if len(exchanges) == 1:
+                    hosts = [await self._mx_host(exchanges[0][1], exchanges[0][0], 0)]
+                else:
+                    hosts = list(
+                        await asyncio.gather(
+                            *(
+                                self._mx_host(host, preference, rank)
+                                for rank, (preference, host) in enumerate(exchanges)
+                            )
+                        )
+                    )
+        return Resolution(
+            name=name,
+            mx=mx,
+            hosts=tuple(hosts),
+            is_null_mx=mx is not None and mx.records == ("0 .",),  # RFC 7505 3
+            elapsed_s=self.clock() - started_s,
+        )
+
+    async def _mx_host(self, name: str, preference: int, rank: int) -> MxHost:
+        if rank >= MAX_MX_HOSTS or is_localhost(name) or is_address(name):
+            return MxHost(name=name, origin=HostOrigin.MX, preference=preference)
+        return await self._host(name, HostOrigin.MX, preference)
+
+    async def _host(self, name: str, origin: HostOrigin, preference: int | None = None) -> MxHost:
+        known = self._hosts.get(name)
+        if known is None:
+            known = self._hosts[name] = self._loop.create_future()
+            if len(self._hosts) > HOSTS_KEPT:
+                self._hosts.popitem(last=False)
+            try:
+                types = _ADDRESS_TYPES[self._options.family]
+                known.set_result(tuple(await asyncio.gather(*(self._source.lookup(name, each) for each in types))))
+            except asyncio.CancelledError:
+                self._hosts.pop(name, None)
+                known.cancel()
+                raise
+        else:
+            self._hosts.move_to_end(name)
+        lookups = known.result() if known.done() else await asyncio.shield(known)
+        return MxHost(
+            name=name,
+            origin=origin,
+            preference=preference,
+            addresses=tuple(dict.fromkeys([record for found in lookups for record in found.records])),
+            lookups=lookups,
+        )
+
+    async def _resolve_fully(self, target: Target) -> Resolved:
+        from smtpprobe.published import Published
+
+        began_s = self.clock()
+        resolver = Resolver(self._options, self.clock, source=self._source)
+        published = Published(
+            target.name if target.kind is TargetKind.NAME else None, self._options, resolver, self.clock
+        )
+        resolution = Resolution(name=target.name)
+        try:
+            async with asyncio.timeout(self._options.deadline_s), asyncio.TaskGroup() as group:
+                group.create_task(published.ask_domain())
+                resolution = await resolver.resolve(target)
+                endpoints = plan_endpoints(target, resolution, self._options)
+                group.create_task(published.ask_hosts(resolution, endpoints))
+                reverse = await resolver.reverse(dict.fromkeys(each.address for each in endpoints))
+                resolution = msgspec.structs.replace(resolution, reverse=reverse, elapsed_s=self.clock() - began_s)
+        except TimeoutError:
+            published.give_up()
+        policies, chain = published.so_far(), published.certificates
+        if policies.policy is None or not chain:
+            return Resolved(Facts(resolution=resolution, policies=policies))
+        keys, certificates = _keyed(chain)
+        host = urlsplit(policies.policy.url).hostname
+        fetched = msgspec.structs.replace(policies.policy, chain=keys, trust=self._trust_in(chain, host))
+        policies = msgspec.structs.replace(policies, policy=fetched)
+        return Resolved(Facts(resolution=resolution, policies=policies), certificates)
+
+    # --- talking ----------------------------------------------------------------------------------------------------
+
+    def probe(self, endpoint: Endpoint, then: Callable[[Probed], None]) -> None:
+        """Talk to an endpoint; `then` is told once, when the socket is closed."""
+        if self._depth is Depth.FULL:
+            talk = self._loop.create_task(self._talk(endpoint, then))
+            self._talks.add(talk)
+            talk.add_done_callback(self._talks.discard)
+            return
+
+        def tell(session: LightSession) -> None:
+            if self._sessions.pop(session, None) is not None:
+                then(self._finished(session.conversation(), session.certificates))
+
+        session = LightSession(endpoint, self._lines, self._times, self._context, tell)
+        self._sessions[session] = self._loop.create_task(self._connect(session))
+        if self._timer is None:
+            self._timer = self._loop.call_later(TICK_S, self._look_at_times)
+
+    async def _connect(self, session: LightSession) -> None:
+        try:
+            await self._loop.create_connection(lambda: session, session.endpoint.address, session.endpoint.port)
+        except OSError as error:
+            session.not_connected(error)
+        except asyncio.CancelledError:
+            session.not_connected(OSError())
+
+    def _look_at_times(self) -> None:
+        self._timer = None
+        now_s = self.clock()
+        for session, task in [each for each in self._sessions.items() if each[0].ends_s <= now_s]:
+            if not session.time_is_up(now_s):
+                task.cancel()
+        if self._sessions:
+            self._timer = self._loop.call_later(TICK_S, self._look_at_times)
+
+    async def _talk(self, endpoint: Endpoint, then: Callable[[Probed], None]) -> None:
+        now_s = self.clock()
+        options = msgspec.structs.replace(self._options, deadline_s=now_s + self._options.deadline_s)
+        talk = Talk(endpoint, options=options, ehlo_name=self._ehlo_name, clock=self.clock)
+        try:
+            await talk.run()
+        finally:
+            then(self._finished(talk.so_far(), talk.certificates))
+
+    def _finished(self, conversation: Conversation, chain: tuple[bytes, ...]) -> Probed:
+        """Add the trust in the certificates, and the certificates."""
+        handshake = conversation.handshake
+        if handshake is None or not isinstance(handshake.outcome, TlsSession) or not chain:
+            return Probed(conversation)
+        outcome = msgspec.structs.replace(handshake.outcome, trust=self._trust_in(chain, conversation.endpoint.name))
+        conversation = msgspec.structs.replace(
+            conversation, handshake=msgspec.structs.replace(handshake, outcome=outcome)
+        )
+        return Probed(conversation, tuple(zip(outcome.chain, chain, strict=True)))
+
+    def _trust_in(self, chain: tuple[bytes, ...], name: str | None) -> Trust | None:
+        from smtpprobe.certificates import Roots, judge_trust
+
+        asked = (chain, name)
+        if asked in self._trust:
+            self._trust.move_to_end(asked)
+            return self._trust[asked]
+        if self._roots is None:
+            self._roots = Roots.load(self._options.ca_file)
+        trust = self._trust[asked] = judge_trust(chain, name, datetime.now(UTC), self._roots)
+        if len(self._trust) > CHAINS_KEPT:
+            self._trust.popitem(last=False)
+        return trust
+
+
+def left_alone(endpoint: Endpoint, now_s: float) -> Conversation:
+    """What stands for the conversation with an endpoint that was never talked to."""
+    failure = Failure(phase=Phase.CONNECT, kind=FailureKind.INTERRUPTED, detail="not talked to")
+    return Conversation(endpoint=endpoint, started_s=now_s, failure=failure, connections=0, ended_s=now_s)
+
+
+def _keyed(chain: tuple[bytes, ...]) -> tuple[tuple[str, ...], tuple[tuple[str, bytes], ...]]:
+    from hashlib import sha256
+
+    keyed = tuple((sha256(der).hexdigest(), der) for der in chain)
+    return tuple(key for key, _ in keyed), keyed
