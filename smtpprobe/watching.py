@@ -7,6 +7,7 @@ comes in as an argument (seconds on one monotonic clock), so nothing here waits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -51,7 +52,6 @@ class Problem(Fact, frozen=True, kw_only=True):
 class Sighting(Fact, frozen=True, kw_only=True):
     """One probe of a target, in short."""
 
-    schema: Literal["smtpprobe/watch/1"] = WATCH_SCHEMA
     target: str
     """As it was typed."""
     at: datetime
@@ -119,6 +119,18 @@ class Change(Fact, frozen=True, kw_only=True):
     """Ids of problems, in report order."""
     gone: tuple[str, ...] = ()
     """Ids of problems."""
+
+
+class Line(Sighting, frozen=True, kw_only=True):
+    """A line of ``watch --format ndjson``: a probe, and what is new about it."""
+
+    schema: Literal["smtpprobe/watch/1"] = WATCH_SCHEMA
+    number: int
+    """Of the probe of this target in this watch, from 1."""
+    change: Change | None
+    """None: as it was before."""
+    next_s: float
+    """Seconds from the end of this probe to the next one of the target, if there is one."""
 
 
 def change(before: Sighting | None, after: Sighting) -> Change | None:
@@ -218,12 +230,12 @@ class Pace:
         """Ask to talk to addresses now.
 
         Returns 0 where that is granted: they are busy until `end`. Else so many seconds are to be waited before asking
-        again.
+        again; infinity: until the probe of another target has ended.
         """
         wanted = self._addresses[number] = tuple(dict.fromkeys(addresses))
         wait_s = max((self._rests_until_s.get(each, 0.0) - now_s for each in wanted), default=0.0)
         if any(each in self._busy for each in wanted):
-            wait_s = max(wait_s, self._shortest_pause(wanted))
+            return math.inf
         if wait_s > 0:
             return wait_s
         self._busy.update(dict.fromkeys(wanted, number))
@@ -255,11 +267,3 @@ class Pace:
 
     def _pause_s(self, address: str) -> float:
         return 0.0 if ip_address(address).is_loopback else self._min_pause_s
-
-    def _shortest_pause(self, addresses: Iterable[str]) -> float:
-        """How long to wait for a probe that is under way."""
-        return max(BUSY_WAIT_S, *map(self._pause_s, addresses))
-
-
-BUSY_WAIT_S: Final = 0.05
-"""Seconds. So long a target waits before it asks again for an address that another target is using."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 import pytest
@@ -153,7 +154,7 @@ def test_an_address_is_left_alone_for_the_pause_however_short_the_interval() -> 
 def test_targets_that_share_an_address_share_its_pause() -> None:
     pace = Pace(30)
     assert pace.begin(0, [A, B], 0) == 0
-    assert pace.begin(1, [B], 0) > 0, "it is in use"
+    assert pace.begin(1, [B], 0) == math.inf, "it is in use, nobody knows for how long"
     pace.end(0, NOBODY, 1)
     assert pace.begin(1, [B], 2) == MIN_PAUSE_S - 1
     assert pace.due_s(1) == 1 + MIN_PAUSE_S, "its address is known by now"

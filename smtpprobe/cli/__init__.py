@@ -26,7 +26,9 @@ COMMANDS: Final = {
     "compare": ("smtpprobe.cli.compare", "Set reply codes side by side: how they differ, which to use when."),
     "codes": ("smtpprobe.cli.codes", "List reply codes, enhanced codes, keywords and findings."),
     "judge": ("smtpprobe.cli.judge", "Report again on evidence that was saved, without the network."),
-    "schema": ("smtpprobe.cli.schema", "Print the JSON Schema of the report or of the evidence."),
+    "watch": ("smtpprobe.cli.watch", "Probe again and again, and say what changes."),
+    "history": ("smtpprobe.cli.history", "Show what a watch has seen over time."),
+    "schema": ("smtpprobe.cli.schema", "Print the JSON Schema of what smtpprobe writes."),
     "demo": ("smtpprobe.cli.demo", "Check a small mail world on this machine; needs no network."),
     "lab": ("smtpprobe.cli.lab", "Keep that mail world running, to try things against it."),
 }

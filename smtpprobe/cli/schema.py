@@ -1,4 +1,4 @@
-"""``smtpprobe schema``: the JSON Schema of what the program writes."""
+"""``smtpprobe schema``: the JSON Schema of what the program writes, and of the file that it reads."""
 
 from __future__ import annotations
 
@@ -8,19 +8,27 @@ _FORMS = {
     "reports": ("smtpprobe.render.json", "Reports"),
     "report": ("smtpprobe.render.json", "WordedReport"),
     "evidence": ("smtpprobe.evidence", "Evidence"),
+    "config": ("smtpprobe.expectations.model", "Config"),
+    "watch": ("smtpprobe.watching", "Line"),
+    "history": ("smtpprobe.history", "Pasts"),
 }
 """What can be asked for -> where its definition is."""
 
 
-@click.command(short_help="Print the JSON Schema of the report or of the evidence.")
-@click.argument("form", metavar="[reports|report|evidence]", type=click.Choice(list(_FORMS)), default="reports")
+@click.command(short_help="Print the JSON Schema of what smtpprobe writes.")
+@click.argument(
+    "form", metavar="[reports|report|evidence|watch|history]", type=click.Choice(list(_FORMS)), default="reports"
+)
 def command(form: str) -> None:
-    """Print the JSON Schema (2020-12) of what smtpprobe writes.
+    """Print the JSON Schema (2020-12) of what smtpprobe writes, and of the file that it reads.
 
     \b
       reports   what 'check --format json' prints: all targets (default)
       report    one target in it
       evidence  one line of what 'check --save' writes
+      config    smtpprobe.toml: what is expected of which target
+      watch     one line of what 'watch --format ndjson' prints
+      history   what 'history --format json' prints
 
     \b
     Examples:

@@ -36,20 +36,21 @@ def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
 
 def _report(report: Report, style: Style) -> Iterator[str]:
     shown = view(report, style.language)
-    yield f"## {SIGNS[shown.status]} {_text(shown.target)}: {_text(shown.status_word)}"
+    yield f"## {SIGNS[shown.status]} {plain(shown.target)}: {plain(shown.status_word)}"
     yield ""
-    yield f"**{_text(shown.headline)}**"
+    yield f"**{plain(shown.headline)}**"
     if shown.lead:
         yield ""
-        yield _text(shown.lead)
+        yield plain(shown.lead)
     if shown.next_step:
         yield ""
-        yield f"**{_text(label(style.language, 'verdict', 'next'))}:** {_text(shown.next_step)}"
+        yield f"**{plain(label(style.language, 'verdict', 'next'))}:** {plain(shown.next_step)}"
     if shown.interrupted:
         yield ""
-        yield f"_{_text(shown.interrupted)}_"
+        yield f"_{plain(shown.interrupted)}_"
     yield from _matrix(shown)
     yield from _deliveries(shown)
+    yield from _posture(shown)
     yield from _section(shown.problems, "problems", style)
     yield from _section(shown.notes, "notes", style)
     if style.verbosity:
@@ -62,18 +63,18 @@ def _matrix(shown: View) -> Iterator[str]:
         return
     heads = [label(shown.language, "table", each) for each in ("address", "port", "state", "software", "tls", "time")]
     yield ""
-    yield "| | " + " | ".join(map(_text, heads)) + " |"
+    yield "| | " + " | ".join(map(plain, heads)) + " |"
     yield "|---" * 6 + "|---:|"
     for host in shown.hosts:
         name = f"{host.kind} {_code(host.name)}" if host.name else host.kind
         if not host.endpoints:
-            yield f"| {name} | {_text(host.reason)} | | | | | |"
+            yield f"| {name} | {plain(host.reason)} | | | | | |"
         for row in host.endpoints:
             sign = SIGNS[row.severity] if row.severity is not None else ""
             time = "" if row.elapsed_s is None else duration(row.elapsed_s, shown.language)
             ports = ", ".join(map(str, row.ports))
-            cells = (_code(row.address), ports, f"{sign} {_text(row.state)}".strip(), _text(row.software))
-            yield f"| {name} | {' | '.join(cells)} | {_text(row.tls)} | {time} |"
+            cells = (_code(row.address), ports, f"{sign} {plain(row.state)}".strip(), plain(row.software))
+            yield f"| {name} | {' | '.join(cells)} | {plain(row.tls)} | {time} |"
             name = ""
 
 
@@ -81,18 +82,31 @@ def _deliveries(shown: View) -> Iterator[str]:
     if not shown.deliveries:
         return
     yield ""
-    yield f"### {_text(label(shown.language, 'delivery', 'heading'))}"
+    yield f"### {plain(label(shown.language, 'delivery', 'heading'))}"
     yield ""
     for each in shown.deliveries:
         words = " ".join(filter(None, (each.fate, each.way)))
-        yield f"- {SIGNS[each.severity]} **{_text(each.sender)}** {_text(words)} ({_text(each.reason)})"
+        yield f"- {SIGNS[each.severity]} **{plain(each.sender)}** {plain(words)} ({plain(each.reason)})"
+
+
+def _posture(shown: View) -> Iterator[str]:
+    if not shown.posture:
+        return
+    yield ""
+    yield f"### {plain(shown.posture_heading)}"
+    yield ""
+    for each in shown.posture:
+        record = f": {_code(each.record)}" if each.record else ""
+        yield f"- {SIGNS[each.severity]} **{plain(each.name)}** {plain(each.verdict)}{record}"
+        for remark in each.remarks:
+            yield f"  - {plain(remark)}"
 
 
 def _section(findings: tuple[FindingView, ...], name: str, style: Style) -> Iterator[str]:
     if not findings:
         return
     yield ""
-    yield f"### {_text(label(style.language, 'section', name))}"
+    yield f"### {plain(label(style.language, 'section', name))}"
     for finding in findings:
         yield from _finding(finding, style)
 
@@ -100,7 +114,7 @@ def _section(findings: tuple[FindingView, ...], name: str, style: Style) -> Iter
 def _finding(finding: FindingView, style: Style) -> Iterator[str]:
     for instance in finding.instances:
         yield ""
-        yield f"- {SIGNS[finding.severity]} **{_text(instance.title)}** {_code(finding.id)}"
+        yield f"- {SIGNS[finding.severity]} **{plain(instance.title)}** {_code(finding.id)}"
         for place in instance.places:
             yield "  - " + " ".join(map(_code, filter(None, (place.host, *place.endpoints))))
         for lines in instance.replies:
@@ -108,14 +122,14 @@ def _finding(finding: FindingView, style: Style) -> Iterator[str]:
             yield from (f"      {line}" for line in lines)
     if finding.meaning:
         yield ""
-        yield f"  {_text(finding.meaning)}"
+        yield f"  {plain(finding.meaning)}"
     reply = finding.reply
     if reply is not None and reply.diagnosis:
         yield ""
-        yield f"  {_text(label(style.language, 'finding', 'reason'))}: {_text(reply.diagnosis)}"
+        yield f"  {plain(label(style.language, 'finding', 'reason'))}: {plain(reply.diagnosis)}"
     if finding.steps:
         yield ""
-        yield from (f"  {number}. {_text(step)}" for number, step in enumerate(finding.steps, 1))
+        yield from (f"  {number}. {plain(step)}" for number, step in enumerate(finding.steps, 1))
 
 
 def _conversations(report: Report, style: Style) -> Iterator[str]:
@@ -138,7 +152,7 @@ def _step_lines(step: Step) -> Iterator[str]:
         yield f"{step.at_s:7.3f} {sign} {line}"
 
 
-def _text(text: str) -> str:
+def plain(text: str) -> str:
     """Spell what Markdown would act on as character references, as far as it stands in the text."""
     return _SPECIAL.sub(lambda found: f"&#{ord(found[1])};", text)
 
