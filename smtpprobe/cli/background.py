@@ -32,6 +32,8 @@ class Stage(NamedTuple):
     evidence: Evidence
     is_final: bool
     """False: all is known but how servers answer QUIT; the final evidence comes next."""
+    number: int = 0
+    """The place of its target among those that were asked for."""
 
 
 class _Ended(NamedTuple):
@@ -55,7 +57,7 @@ class Probes:
     def __init__(
         self,
         targets: Sequence[Target],
-        options: Options,
+        options: Options | Sequence[Options],
         *,
         on_progress: Callable[[int, Progress], None] | None = None,
         on_due: Callable[[int], None] | None = None,
@@ -63,11 +65,12 @@ class Probes:
         """Prepare them; they begin with the context.
 
         Args:
+            options: of all targets, or one for each.
             on_progress: told what happens to which target, by its place in `targets`.
             on_due: told which target is waited for from now on.
         """
         self._targets = targets
-        self._options = options
+        self._options = [options] * len(targets) if isinstance(options, Options) else list(options)
         self._on_progress = on_progress
         self._on_due = on_due
         self._events: SimpleQueue[_Ended | _Step | _Broken] = SimpleQueue()
@@ -105,7 +108,7 @@ class Probes:
                 self._on_due(due)
             while due not in ended:
                 if due in decided:
-                    yield Stage(decided.pop(due), is_final=False)
+                    yield Stage(decided.pop(due), is_final=False, number=due)
                 match self._events.get():
                     case _Ended() as event:
                         ended[event.number] = event
@@ -122,7 +125,7 @@ class Probes:
             if evidence is None:
                 self.not_begun.append(target)
             else:
-                yield Stage(evidence, is_final=True)
+                yield Stage(evidence, is_final=True, number=due)
 
     def stop(self) -> None:
         """End all probes now; what is known of those that had begun is handed over. Can be called from a signal."""
@@ -162,7 +165,9 @@ class Probes:
             async with self._at_once:
                 # A cancellation is answered with what is known.
                 evidence = await collect(
-                    target, self._options, on_progress=lambda progress: self._events.put(_Step(number, progress))
+                    target,
+                    self._options[number],
+                    on_progress=lambda progress: self._events.put(_Step(number, progress)),
                 )
         except Exception as error:  # noqa: BLE001 - it is raised again in the main thread
             self._events.put(_Broken(error))

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from smtpprobe.cli import EXIT_INTERRUPTED
+from smtpprobe.cli.expected import config_option
 from smtpprobe.cli.options import EXIT_STATUS, SectionedCommand, option, probe_options, report_options
-from smtpprobe.errors import TargetError
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
     from smtpprobe.cli.background import Stage
-    from smtpprobe.evidence import Target
     from smtpprobe.report import Report
 
 
@@ -25,14 +24,16 @@ if TYPE_CHECKING:
     short_help="Check mail domains, hosts and addresses, and say what to mend.",
     epilog=EXIT_STATUS,
 )
-@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+@click.argument("targets", metavar="[TARGET]...", nargs=-1)
 @probe_options
 @report_options
+@config_option
 @option("--save", section="Report", metavar="FILE", help="Keep the evidence, for 'smtpprobe judge' to report again.")
 def command(
     targets: tuple[str, ...],
     format: str,
     outputs: tuple[str, ...],
+    config: str | None,
     save: str | None,
     **more: Any,
 ) -> int:
@@ -41,25 +42,30 @@ def command(
     A target is a domain (all its mail servers are tried), a host, an address, HOST:PORT, a URL such as
     submission://HOST, or somebody's mail address. With '-', targets are read from the standard input, one a line.
 
+    Where smtpprobe.toml says what is expected of named targets, a TARGET can be one of these names; without any TARGET
+    all of them are checked. What does not hold is a finding.
+
     \b
     Examples:
       smtpprobe check example.org
       smtpprobe check -v mx1.example.org:587
       smtpprobe check --resolve mx.example.org=192.0.2.1 mx.example.org
       smtpprobe check --format json --fail-on warning - < domains.txt
+      smtpprobe check --output junit=report.xml
     """
+    from smtpprobe.cli.expected import jobs
     from smtpprobe.cli.options import STYLE_OPTIONS, options, report_style
     from smtpprobe.cli.outputs import parse_outputs
 
     shown = report_style(format, outputs, **{name: more.pop(name) for name in STYLE_OPTIONS})
     wanted = parse_outputs(outputs, (save,))
     chosen = options(**more)
-    parsed = list(_parsed(targets))
+    run = jobs(targets, config, chosen, timeouts=_typed_times(more))
+    parsed = [each.target for each in run]
 
     # What was typed is in order; now for what takes time to import.
     from contextlib import ExitStack
 
-    from smtpprobe.checks import judge
     from smtpprobe.cli.background import Probes, stopping
     from smtpprobe.cli.files import replacing
     from smtpprobe.cli.outputs import writing
@@ -71,12 +77,12 @@ def command(
     with ExitStack() as stack:
         kept = stack.enter_context(replacing(save)) if save is not None else None
         written = stack.enter_context(writing(wanted, shown))
-        probes = Probes(parsed, chosen, on_progress=line.take, on_due=line.wait_for)
+        probes = Probes(parsed, [each.options for each in run], on_progress=line.take, on_due=line.wait_for)
         was_stopped = stack.enter_context(stopping(probes.stop))
         stack.enter_context(probes)
         stack.callback(line.erase)
         judged: Iterator[tuple[Report, bool]]
-        judged = ((judge(each.evidence), each.is_final) for each in _keep(probes, kept))
+        judged = ((run[each.number].judge(each.evidence), each.is_final) for each in _keep(probes, kept))
         if wanted:
             judged = _also(judged, written.take)
         if format == "text" and sys.stdout.isatty():
@@ -90,26 +96,12 @@ def command(
     return EXIT_INTERRUPTED
 
 
-def _parsed(arguments: tuple[str, ...]) -> Iterator[Target]:
-    """Read all targets before any is tried, so that a mistake in the last one costs nothing."""
-    from smtpprobe.targets import parse_target
-
-    for argument in arguments:
-        if argument != "-":
-            yield parse_target(argument)
-            continue
-        is_empty = True
-        for number, line in enumerate(sys.stdin, 1):
-            text = line.partition("#")[0].strip()
-            if not text:
-                continue
-            is_empty = False
-            try:
-                yield parse_target(text)
-            except TargetError as error:
-                raise TargetError(f"standard input, line {number}: {error}") from error
-        if is_empty:
-            raise TargetError("there is no target on the standard input; write one a line")
+def _typed_times(typed: dict[str, Any]) -> Iterator[str]:
+    """The fields of `Options` whose times were typed, though perhaps as they are by default."""
+    if typed["timeout"] is not None:
+        yield from ("timeout_s", "greeting_timeout_s")
+    if typed["deadline"] is not None:
+        yield "deadline_s"
 
 
 def _keep(stages: Iterable[Stage], stream: BinaryIO | None) -> Iterator[Stage]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from smtpprobe.cli.expected import config_option
 from smtpprobe.cli.options import EXIT_STATUS, SectionedCommand, report_options
 
 
@@ -16,11 +17,13 @@ from smtpprobe.cli.options import EXIT_STATUS, SectionedCommand, report_options
 )
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @report_options
-def command(files: tuple[str, ...], format: str, outputs: tuple[str, ...], **shown: Any) -> int:
+@config_option
+def command(files: tuple[str, ...], format: str, outputs: tuple[str, ...], config: str | None, **shown: Any) -> int:
     """Report again on evidence that was saved: another time, elsewhere, in another language or format.
 
     A FILE is what 'smtpprobe check --save' wrote, or the output of 'smtpprobe check --format json'; '-' is the
-    standard input. The judgement is that of this version; the facts are those of then.
+    standard input. The judgement is that of this version; the facts are those of then. With --config, evidence of a
+    target of that file is held against what the file expects.
 
     \b
     Examples:
@@ -32,12 +35,13 @@ def command(files: tuple[str, ...], format: str, outputs: tuple[str, ...], **sho
 
     style = report_style(format, outputs, **shown)
 
-    from smtpprobe.checks import judge
+    from smtpprobe.cli.expected import judging
     from smtpprobe.cli.outputs import parse_outputs, writing
     from smtpprobe.cli.reporting import report_on
     from smtpprobe.cli.saved import read_evidence
 
     wanted = parse_outputs(outputs)
+    judge = judging(config)
     evidence = [each for file in files for each in read_evidence(file)]
     with writing(wanted, style) as written:
         reports = map(judge, evidence)

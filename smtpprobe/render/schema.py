@@ -58,6 +58,8 @@ def _document(definition: dict[str, Any], class_: type[Any]) -> None:
             docs.update(field_docs(each))
     definition["description"] = _one_paragraph(class_.__doc__ or "")
     properties = definition.get("properties", {})
+    if issubclass(class_, msgspec.Struct):
+        docs = {field.encode_name: docs[field.name] for field in msgspec.structs.fields(class_) if field.name in docs}
     for name, text in docs.items():
         if name in properties:
             # A reference may have siblings in 2020-12 (JSON Schema Core 8.2.3.1).

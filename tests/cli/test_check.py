@@ -60,6 +60,7 @@ def test_help_groups_the_options_and_tells_the_exit_status(capsys: pytest.Captur
         "Further connections and questions",
         "Time",
         "Report",
+        "Expectations",
         "Help",
         "Exit status",
     ]
