@@ -173,6 +173,8 @@ class Options(Fact, frozen=True, kw_only=True):
     """Make the intrusive probes, which never send DATA (`MAX_SECURITY_CONNECTIONS` an endpoint)."""
     submission_discovery: bool = False
     """Look up the SRV records by which mail programs find the submission service (RFC 6186, RFC 8314 5.1)."""
+    posture: bool = False
+    """Have SPF and DMARC of the domain looked up by checkdmarc, where it is installed."""
     questions: tuple[Question, ...] = ()
     """Asked of each endpoint over one more connection; DATA is never sent."""
     question_sender: str = ""
@@ -677,6 +679,46 @@ class Policies(Fact, frozen=True, kw_only=True):
     """The A and AAAA questions for the hosts that `services` name."""
 
 
+# --- who may send in the name of a domain ---------------------------------------------------------------------------
+
+
+class SpfRecord(Fact, frozen=True, kw_only=True):
+    """SPF of a domain (RFC 7208), as the library reads it."""
+
+    record: str | None = None
+    """None where there is none, or it could not be looked up."""
+    is_valid: bool = False
+    lookups: int | None = None
+    """The DNS questions that it takes to evaluate the record, of which RFC 7208 4.6.4 allows 10."""
+    warnings: tuple[str, ...] = ()
+    """In the library's words, as is `error`."""
+    error: str | None = None
+
+
+class DmarcRecord(Fact, frozen=True, kw_only=True):
+    """DMARC of a domain (RFC 9989), as the library reads it."""
+
+    record: str | None = None
+    location: str | None = None
+    """The domain at which the record was found."""
+    is_valid: bool = False
+    policy: str | None = None
+    """``none``, ``quarantine`` or ``reject``."""
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+
+
+class Posture(Fact, frozen=True, kw_only=True):
+    """Who may send in the name of a domain, as another library sees it."""
+
+    library: str
+    """With its version."""
+    spf: SpfRecord | None = None
+    dmarc: DmarcRecord | None = None
+    failure: str | None = None
+    """Why one of them is missing."""
+
+
 # --- certificates ---------------------------------------------------------------------------------------------------
 
 
@@ -742,6 +784,8 @@ class Evidence(Fact, frozen=True, kw_only=True):
     conversations: tuple[Conversation, ...] = ()
     """In the order of `endpoints`; one is missing only where `is_interrupted`."""
     policies: Policies = Policies()
+    posture: Posture | None = None
+    """None where it was not asked for, or the target is no domain."""
     certificates: tuple[Certificate, ...] = ()
     """Each certificate once."""
     is_interrupted: bool = False

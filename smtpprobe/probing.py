@@ -38,6 +38,7 @@ from smtpprobe.evidence import (
     LookupStatus,
     Options,
     Policies,
+    Posture,
     Resolution,
     Reverse,
     Runtime,
@@ -134,6 +135,7 @@ async def collect(
     Raises:
         TargetError: it is no target.
         OptionError: an option cannot be used.
+        MissingExtraError: an option needs a library that is not installed.
     """
     if isinstance(target, str):
         target = parse_target(target)
@@ -160,6 +162,8 @@ class _Probing:
         self._resolution = Resolution(name=target.name)
         domain = target.name if target.kind is TargetKind.NAME else None
         self._published = Published(domain, options, self._resolver, self._clock)
+        self._domain = domain
+        self._posture: Posture | None = None
         self._endpoints: tuple[Endpoint, ...] = ()
         self._talks: dict[int, Talk] = {}
         """By index into the endpoints."""
@@ -182,17 +186,22 @@ class _Probing:
         """Take all steps."""
         if self._options.ca_file is not None:
             _load_roots(self._options.ca_file)  # one that cannot be used is to be heard of before anybody is bothered
+        if self._options.posture:
+            from smtpprobe.integrations.posture import require
+
+            require()
         try:
             async with asyncio.TaskGroup() as group:
                 of_domain = group.create_task(self._published.ask_domain())
+                posture = group.create_task(self._look_at_posture())
                 self._resolution = await self._resolver.resolve(self._target)
                 self._endpoints = plan_endpoints(self._target, self._resolution, self._options)
                 self._report(Resolved(resolution=self._resolution, endpoints=self._endpoints))
-                await self._talk_to_all(of_domain)
+                await self._talk_to_all(of_domain, posture)
         except ExceptionGroup as group_of_errors:  # of a task group, for what `on_progress` raised
             raise _first(group_of_errors) from None
 
-    async def _talk_to_all(self, of_domain: asyncio.Task[None]) -> None:
+    async def _talk_to_all(self, of_domain: asyncio.Task[None], posture: asyncio.Task[None]) -> None:
         self._undecided = set(range(len(self._endpoints)))
         async with asyncio.TaskGroup() as group:
             talks = [group.create_task(self._talk(*each)) for each in enumerate(self._endpoints)]
@@ -205,6 +214,7 @@ class _Probing:
                 await self._all_decided.wait()
             await self._finish_published({of_domain, of_hosts})
             await self._finish_reverse(reverse)
+            await posture
             self._report(Decided(evidence=self.evidence()))
             for talk in talks:
                 await talk
@@ -288,6 +298,15 @@ class _Probing:
                 task.cancel()
             self._published.give_up()
 
+    async def _look_at_posture(self) -> None:
+        """Look up SPF and DMARC, which end by themselves when the time for the whole probe is up."""
+        if self._domain is None or not self._options.posture:
+            return
+        from smtpprobe.integrations.posture import look_up_posture
+
+        left_s = max(0.0, self._options.deadline_s - self._clock())
+        self._posture = await look_up_posture(self._domain, self._options, left_s=left_s)
+
     # --- the evidence ---
 
     def evidence(self, *, is_interrupted: bool = False) -> Evidence:
@@ -305,6 +324,7 @@ class _Probing:
             endpoints=self._endpoints,
             conversations=conversations,
             policies=self._policies(),
+            posture=self._posture,
             certificates=tuple(self._certificates.values()),
             is_interrupted=is_interrupted,
             runtime=runtime(),

@@ -14,9 +14,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import struct
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from functools import cache
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import dns.edns
 import dns.exception
@@ -70,6 +72,73 @@ def make_stub(options: Options) -> Stub:
         return Stub(servers, timeout_s=options.timeout_s, ca_file=options.ca_file)
     servers, complaint = system_servers()
     return Stub(servers, timeout_s=options.timeout_s, complaint=complaint)
+
+
+def make_library_resolver(options: Options, *, ends_in_s: float) -> BoundedResolver:
+    """Make a resolver of dnspython that asks the same resolvers, for libraries that know no other.
+
+    Roots of the options stand in place of the system's here.
+
+    Raises:
+        OptionError: one of the resolvers is no address.
+        dns.resolver.NoResolverConfiguration: none was given, and the system has none.
+    """
+    import dns.nameserver
+
+    verify: bool | str = options.ca_file or True
+    chosen = [parse_name_server(text) for text in options.resolvers]
+    resolver = _bounded_resolver()(configure=not chosen)
+    resolver.bound(ends_in_s)
+    resolver.timeout, resolver.lifetime = min(FIRST_WAIT_S, options.timeout_s), options.timeout_s
+    servers: list[dns.nameserver.Nameserver] = []
+    for each in chosen:
+        if each.transport is Transport.PLAIN:
+            servers.append(dns.nameserver.Do53Nameserver(each.address, each.port))
+        elif each.transport is Transport.TLS:
+            servers.append(dns.nameserver.DoTNameserver(each.address, each.port, each.name or each.address, verify))
+        else:
+            host = each.name or (f"[{each.address}]" if ":" in each.address else each.address)
+            url = f"https://{host}:{each.port}{each.path}"
+            servers.append(dns.nameserver.DoHNameserver(url, each.address, verify))
+    if servers:
+        resolver.nameservers = servers
+    return resolver
+
+
+class BoundedResolver(Protocol):
+    """A `dns.resolver.Resolver` that asks nothing any more once its time is up."""
+
+    timeout: float
+    lifetime: float
+    nameservers: Any
+
+    def bound(self, ends_in_s: float) -> None:
+        """Set the time in which all questions must be answered."""
+
+    def stop(self) -> None:
+        """Let no more questions be asked, from any thread."""
+
+
+@cache
+def _bounded_resolver() -> Callable[..., BoundedResolver]:
+    import dns.resolver  # pulls in all transports of DNS
+
+    class Bounded(dns.resolver.Resolver):
+        _ends_at = 0.0
+
+        def bound(self, ends_in_s: float) -> None:
+            self._ends_at = time.monotonic() + ends_in_s
+
+        def stop(self) -> None:
+            self._ends_at = 0.0
+
+        def resolve(self, *arguments: Any, **more: Any) -> dns.resolver.Answer:
+            left_s = self._ends_at - time.monotonic()
+            if left_s <= 0:
+                raise dns.resolver.LifetimeTimeout(timeout=0.0, errors=[])  # type: ignore[no-untyped-call]
+            return super().resolve(*arguments, **{**more, "lifetime": min(self.lifetime, left_s)})
+
+    return Bounded
 
 
 def system_servers() -> tuple[list[NameServer], str]:

@@ -387,6 +387,12 @@ def probe_options(function: F) -> F:
                 help="Look up where mail programs find the submission service (SRV).",
             ),
             option(
+                "--posture",
+                section=_MORE,
+                is_flag=True,
+                help="Add what checkdmarc says of the domain's SPF and DMARC, where it is installed.",
+            ),
+            option(
                 "--trust-ad",
                 section=_NAMES,
                 is_flag=True,
@@ -427,6 +433,7 @@ def options(
     tls_versions: bool = False,
     security: bool = False,
     submission_discovery: bool = False,
+    posture: bool = False,
     trust_ad: bool = False,
     certificate_days: str | None = None,
     policy_port: int = 443,
@@ -465,6 +472,7 @@ def options(
         tls_versions=tls_versions,
         security=security,
         submission_discovery=submission_discovery,
+        posture=posture,
         trust_ad=trust_ad,
         policy_port=policy_port,
     )

@@ -75,6 +75,7 @@ def _head(seen: View, style: Style) -> Iterator[str]:
     yield from _answer(seen, style)
     yield from summary_lines(seen.hosts, style)
     yield from _deliveries(seen, style)
+    yield from _posture(seen, style)
     yield from _findings(seen, style)
 
 
@@ -92,6 +93,23 @@ def _deliveries(seen: View, style: Style) -> Iterator[str]:
         fate = " ".join(filter(None, (each.fate, each.way)))
         lines = wrap(f"{fate}: {each.reason}", terminal.prose, first=first, rest=rest)
         yield from painted(terminal, lines, first, each.severity, None)
+
+
+def _posture(seen: View, style: Style) -> Iterator[str]:
+    """SPF and DMARC, each with its record and what the library remarks."""
+    if not seen.posture:
+        return
+    terminal = style.terminal
+    yield ""
+    yield terminal.paint(seen.posture_heading, "bold")
+    cells = max(cell_width(each.name) for each in seen.posture)
+    for each in seen.posture:
+        first = f"  {terminal.sign(each.severity)} {pad(each.name, cells)}  "
+        rest = " " * (6 if terminal.width < NARROW else cell_width(first))
+        lines = wrap(each.verdict, terminal.prose, first=first, rest=rest)
+        yield from painted(terminal, lines, first, each.severity, None)
+        for text in filter(None, (each.record, *each.remarks)):
+            yield from wrap(text, terminal.prose, first=rest, rest=rest)
 
 
 def _findings(seen: View, style: Style) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from smtpprobe.checks.delivery import tried_hosts
-from smtpprobe.evidence import Evidence, Failure, FailureKind
+from smtpprobe.evidence import DmarcRecord, Evidence, Failure, FailureKind, Posture, SpfRecord
 from smtpprobe.render.escaping import escape, show_lines
 from smtpprobe.render.summary import HostView, hosts
 from smtpprobe.render.words import ExplanationWords, explanation_words, finding_words, label
@@ -82,6 +82,19 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class PostureView(msgspec.Struct, frozen=True, kw_only=True):
+    """SPF or DMARC of the domain, as another library sees it."""
+
+    name: str
+    severity: Severity
+    """How it looks; it is no finding and counts for nothing else."""
+    verdict: str
+    record: str
+    """Empty where there is none."""
+    remarks: tuple[str, ...]
+    """In the library's words."""
+
+
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """One report in words."""
 
@@ -99,6 +112,9 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     """In words, gravest first, without those of which there are none."""
     hosts: tuple[HostView, ...]
     deliveries: tuple[DeliveryView, ...]
+    posture_heading: str
+    """Names the library; empty where nobody asked for it."""
+    posture: tuple[PostureView, ...]
     problems: tuple[FindingView, ...]
     """Errors, warnings and what is not known."""
     notes: tuple[FindingView, ...]
@@ -126,6 +142,8 @@ def view(report: Report, language: str) -> View:
         counts=_counts(report.findings, language),
         hosts=tuple(hosts(report, language)),
         deliveries=tuple(_delivery(each, language) for each in report.deliveries),
+        posture_heading=_posture_heading(evidence.posture, language),
+        posture=tuple(_posture(evidence.posture, language)) if evidence.posture is not None else (),
         problems=problems,
         notes=tuple(each for each in findings if each.severity is Severity.INFO),
         passed=tuple(each for each in findings if each.severity is Severity.OK),
@@ -209,6 +227,41 @@ def _delivery(delivery: Delivery, language: str) -> DeliveryView:
         way=" ".join(_way(delivery, language)),
         reason=label(language, "delivery-reason", delivery.reason),
     )
+
+
+# --- who may send ---------------------------------------------------------------------------------------------------
+
+
+def _posture_heading(posture: Posture | None, language: str) -> str:
+    return label(language, "posture", "heading", library=escape(posture.library)) if posture is not None else ""
+
+
+def _posture(posture: Posture, language: str) -> Iterator[PostureView]:
+    for name, found in (("SPF", posture.spf), ("DMARC", posture.dmarc)):
+        if found is None:
+            yield PostureView(
+                name=name,
+                severity=Severity.INCONCLUSIVE,
+                verdict=label(language, "posture", "unknown"),
+                record="",
+                remarks=(escape(posture.failure or "-"),),
+            )
+            continue
+        words = [
+            label(language, "posture", "valid" if found.is_valid else "missing" if not found.record else "invalid")
+        ]
+        if isinstance(found, DmarcRecord) and found.policy is not None:
+            words.append(label(language, "posture", "policy", policy=escape(found.policy)))
+        if isinstance(found, SpfRecord) and found.lookups is not None:
+            words.append(label(language, "posture", "lookups", count=found.lookups))
+        remarks = (*((found.error,) if found.error is not None else ()), *found.warnings)
+        yield PostureView(
+            name=name,
+            severity=Severity.OK if found.is_valid and not remarks else Severity.WARNING,
+            verdict=", ".join(words),
+            record=escape(found.record or ""),
+            remarks=tuple(map(escape, remarks)),
+        )
 
 
 def _way(delivery: Delivery, language: str) -> Iterator[str]:
