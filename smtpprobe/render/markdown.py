@@ -66,14 +66,14 @@ def _matrix(shown: View) -> Iterator[str]:
     yield "| | " + " | ".join(map(plain, heads)) + " |"
     yield "|---" * 6 + "|---:|"
     for host in shown.hosts:
-        name = f"{host.kind} {_code(host.name)}" if host.name else host.kind
+        name = f"{host.kind} {code(host.name)}" if host.name else host.kind
         if not host.endpoints:
             yield f"| {name} | {plain(host.reason)} | | | | | |"
         for row in host.endpoints:
             sign = SIGNS[row.severity] if row.severity is not None else ""
             time = "" if row.elapsed_s is None else duration(row.elapsed_s, shown.language)
             ports = ", ".join(map(str, row.ports))
-            cells = (_code(row.address), ports, f"{sign} {plain(row.state)}".strip(), plain(row.software))
+            cells = (code(row.address), ports, f"{sign} {plain(row.state)}".strip(), plain(row.software))
             yield f"| {name} | {' | '.join(cells)} | {plain(row.tls)} | {time} |"
             name = ""
 
@@ -96,7 +96,7 @@ def _posture(shown: View) -> Iterator[str]:
     yield f"### {plain(shown.posture_heading)}"
     yield ""
     for each in shown.posture:
-        record = f": {_code(each.record)}" if each.record else ""
+        record = f": {code(each.record)}" if each.record else ""
         yield f"- {SIGNS[each.severity]} **{plain(each.name)}** {plain(each.verdict)}{record}"
         for remark in each.remarks:
             yield f"  - {plain(remark)}"
@@ -114,9 +114,9 @@ def _section(findings: tuple[FindingView, ...], name: str, style: Style) -> Iter
 def _finding(finding: FindingView, style: Style) -> Iterator[str]:
     for instance in finding.instances:
         yield ""
-        yield f"- {SIGNS[finding.severity]} **{plain(instance.title)}** {_code(finding.id)}"
+        yield f"- {SIGNS[finding.severity]} **{plain(instance.title)}** {code(finding.id)}"
         for place in instance.places:
-            yield "  - " + " ".join(map(_code, filter(None, (place.host, *place.endpoints))))
+            yield "  - " + " ".join(map(code, filter(None, (place.host, *place.endpoints))))
         for lines in instance.replies:
             yield ""
             yield from (f"      {line}" for line in lines)
@@ -157,7 +157,7 @@ def plain(text: str) -> str:
     return _SPECIAL.sub(lambda found: f"&#{ord(found[1])};", text)
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Put text into a code span that it cannot leave; a bar would end the cell of a table even there."""
     inner = text.replace("|", "¦")
     longest = max((len(run) for run in re.findall("`+", inner)), default=0)
