@@ -1,4 +1,4 @@
-"""Fetching an MTA-STS policy over HTTPS (RFC 8461 3.3): the only importer of an HTTP client.
+"""Fetching an MTA-STS policy over HTTPS (RFC 8461 3.3).
 
 The name of the host is resolved by the probe's own resolver, so that ``--resolve`` and ``--resolver`` hold here too.
 Its certificate is recorded and judged like that of a mail server: a policy that comes with a bad one is shown, with the

@@ -237,6 +237,50 @@ async def test_the_request_is_that_of_the_rfc(context: Contexts, roots: str) -> 
     assert {"host: dns.example", "content-type: application/dns-message"} <= set(lines)
 
 
+async def test_http_2_is_spoken_where_it_can_be(context: Contexts, roots: str) -> None:
+    pytest.importorskip("h2")
+    async with DnsServer(RECORDS) as dns, over_http_2(dns, context()) as (port, heads):
+        asked = stub(f"https://127.0.0.1:{port}/dns-query#{NAME}", ca_file=roots)
+        found = await asyncio.gather(
+            *(asked.lookup(*each) for each in (("example.org", "MX"), ("mx1.example.org", "A")))
+        )
+    assert [each.records for each in found] == [("10 mx1.example.org",), ("192.0.2.1",)]
+    assert {(head[":method"], head[":authority"], head[":path"]) for head in heads} == {("POST", NAME, "/dns-query")}
+
+
+@asynccontextmanager
+async def over_http_2(dns: DnsServer, context: ssl.SSLContext) -> AsyncIterator[tuple[int, list[dict[str, str]]]]:
+    """A server for RFC 8484 that speaks HTTP/2 only."""
+    from h2.config import H2Configuration
+    from h2.connection import H2Connection
+    from h2.events import DataReceived, RequestReceived, StreamEnded
+
+    heads: list[dict[str, str]] = []
+    context.set_alpn_protocols(["h2"])
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inside = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        inside.initiate_connection()
+        questions: dict[int, bytes] = {}
+        while data := await reader.read(65536):
+            for event in inside.receive_data(data):
+                if isinstance(event, RequestReceived):
+                    heads.append({str(name): str(value) for name, value in event.headers})
+                elif isinstance(event, DataReceived):
+                    questions[event.stream_id] = questions.get(event.stream_id, b"") + event.data
+                elif isinstance(event, StreamEnded):
+                    answers: list[bytes] = []
+                    dns.take(questions[event.stream_id], answers.append, over_tcp=True)
+                    head = [(":status", "200"), ("content-type", "application/dns-message")]
+                    inside.send_headers(event.stream_id, head)
+                    inside.send_data(event.stream_id, answers[0], end_stream=True)
+            writer.write(inside.data_to_send())
+        writer.transport.abort()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+        yield server.sockets[0].getsockname()[1], heads
+
+
 async def test_a_whole_resolution_goes_one_way(context: Contexts, roots: str) -> None:
     from smtpprobe.resolution import Resolver
     from smtpprobe.targets import parse_target
