@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from smtpprobe import tls
 from smtpprobe.conversation import offers_starttls
 from smtpprobe.evidence import (
@@ -47,6 +49,11 @@ TO: Final = b"TO:<probe@example.org>"
 
 SMUGGLED: Final = b"NOOP\r\n"
 """What an attacker would put behind STARTTLS; harmless, and answered by whoever reads it (RFC 5321 4.1.1.9)."""
+
+
+_ANOTHER_VERSION: Final = (FailureKind.TLS_LOCAL, "unsupported protocol")
+"""How OpenSSL says that the ServerHello names a version that was not offered (RFC 5246 E.1: the highest that the server
+has, below the client's)."""
 
 
 class Trials:
@@ -112,6 +119,10 @@ class Trials:
             handshake = wire.handshaken
         self.certificates.extend(wire.certificates)
         outcome_of = handshake.outcome if handshake is not None else failed
+        if isinstance(outcome_of, Failure) and (outcome_of.kind, outcome_of.detail) == _ANOTHER_VERSION:
+            # Of one version that we can speak, this is no limit of ours: the server does not speak it.
+            detail = "the server answers with another version"
+            outcome_of = msgspec.structs.replace(outcome_of, kind=FailureKind.TLS_PROTOCOL, detail=detail)
         if outcome_of is None:
             outcome_of = Failure(phase=Phase.STARTTLS, kind=FailureKind.OTHER, detail="STARTTLS was refused")
         self.versions.append(

@@ -86,6 +86,24 @@ async def test_a_version_that_the_server_refuses_is_the_alert_of_the_server() ->
     assert isinstance(found["TLSv1.3"].outcome, TlsSession)
 
 
+def server_hello(version: bytes) -> bytes:
+    """A ServerHello (RFC 5246 7.4.1.3) of a version, by a server that goes no higher."""
+    body = version + bytes(32) + b"\0" + b"\x00\x2f" + b"\0"
+    message = b"\x02" + len(body).to_bytes(3, "big") + body
+    return b"\x16\x03\x01" + len(message).to_bytes(2, "big") + message
+
+
+async def test_a_server_that_answers_with_an_older_version_does_not_speak_the_newer_ones() -> None:
+    async with ScriptedServer((server_hello(b"\x03\x01"),)) as server:
+        found = await versions(server.port, IMPLICIT)
+        await server.idle()
+    for version in ("TLSv1.1", "TLSv1.2", "TLSv1.3"):
+        failure = found[version].outcome
+        assert isinstance(failure, Failure)
+        if failure.detail != "switched off in the local OpenSSL":
+            assert failure.kind in (FailureKind.TLS_PROTOCOL, FailureKind.TLS_ALERT), (version, failure)
+
+
 async def test_the_key_exchange_group_is_kept_where_the_library_tells_it(tmp_path: Path) -> None:
     async with ScriptedServer((greeting(MX), serve(MX, tls=server_context(IDENTITY, tmp_path)))) as server:
         session = (await versions(server.port, STARTTLS))["TLSv1.3"].outcome
