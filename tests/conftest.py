@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["pytester"]  # runs the suites that try our own plugin
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(

@@ -1,0 +1,234 @@
+"""The pytest plugin, in test suites of its own that are run here."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+# What each suite needs is imported here once; what a suite imports itself is forgotten after it.
+import smtpprobe.certificates
+import smtpprobe.checks
+import smtpprobe.probing
+import smtpprobe.render.words  # noqa: F401
+from smtpprobe.integrations.pytest_plugin import Health, SmtpHealth
+from tests.cli.small_world import BUSY, HEALTHY, REFUSING, SmallWorld, small_world
+
+PLUGIN = "smtpprobe.integrations.pytest_plugin"
+RECORDS = "example.org MX 10 mx.example.org\nmx.example.org A {healthy}\n"
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[SmallWorld]:
+    with small_world(RECORDS, healthy=HEALTHY, refusing=REFUSING, busy=BUSY) as servers:
+        yield servers
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, world: SmallWorld, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A folder for a suite that asks our resolver."""
+    pytester.makepyprojecttoml(
+        f"""
+        [tool.pytest.ini_options]
+        smtp_resolver = "{world.dns.resolver}"
+        smtp_timeout = "5s"
+        addopts = "--strict-markers"
+        filterwarnings = ["error"]
+        """
+    )
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    return pytester
+
+
+def run(suite: pytest.Pytester, code: str) -> pytest.RunResult:
+    suite.makepyfile(code)
+    return suite.runpytest_inprocess("-p", PLUGIN, "-p", "no:cacheprovider")
+
+
+# --- what it costs --------------------------------------------------------------------------------------------------
+
+
+def test_loading_it_imports_nothing_that_talks_to_the_network() -> None:
+    program = (
+        f"import sys, pytest; before = set(sys.modules); import {PLUGIN};"
+        "print(*sorted(name.partition('.')[0] for name in set(sys.modules) - before))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert set(ended.stdout.split()) == {"smtpprobe"}
+
+
+def test_pytest_finds_it_by_its_entry_point() -> None:
+    from importlib.metadata import entry_points
+
+    (found,) = entry_points(group="pytest11", name="smtpprobe")
+    assert found.value == PLUGIN
+
+
+def test_a_suite_without_it_is_not_touched(suite: pytest.Pytester) -> None:
+    run(suite, "def test_nothing():\n    pass").assert_outcomes(passed=1)
+
+
+# --- health ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_healthy_server_passes(suite: pytest.Pytester, world: SmallWorld) -> None:
+    code = f"""
+    def test_mail(smtp_health):
+        health = smtp_health("{world.target("healthy")}")
+        assert health.ok
+        assert health
+        assert "starttls-missing" in health.ids
+        assert not health.problems
+        assert health.report.status == "warning"
+        assert repr(health) == "<{world.target("healthy")}: ok>"
+    """
+    run(suite, code).assert_outcomes(passed=1)
+
+
+def test_a_domain_is_asked_of_the_resolver_of_the_configuration(suite: pytest.Pytester, world: SmallWorld) -> None:
+    code = f"""
+    def test_mail(smtp_health):
+        health = smtp_health("example.org", ports="smtp:{world.servers["healthy"].port}")
+        assert health.ok
+        assert health.report.evidence.options.timeout_s == 5
+    """
+    run(suite, code).assert_outcomes(passed=1)
+
+
+def test_a_failure_says_what_is_wrong_and_how_to_mend_it(suite: pytest.Pytester, world: SmallWorld) -> None:
+    target = world.target("refusing")
+    result = run(suite, f"def test_mail(smtp_health):\n    assert smtp_health('{target}').ok")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            f"*where False = <{target}: greeting-refused>.ok",
+            f"*- smtp_health {target} -*",
+            f"{target}: findings",
+            "error: *[[]greeting-refused[]]",
+            f"  Where: {target.partition(':')[0]} {target}",
+            "  1. *",
+        ]
+    )
+
+
+def test_what_is_not_known_is_not_ok_and_no_finding(suite: pytest.Pytester, world: SmallWorld) -> None:
+    code = f"""
+    def test_mail(smtp_health):
+        health = smtp_health("{world.target("busy")}")
+        assert not health.ok
+        assert health.outcome == "inconclusive"
+        assert [each.id for each in health.problems] == ["temporarily-refused"]
+    """
+    run(suite, code).assert_outcomes(passed=1)
+
+
+def test_thresholds_and_exceptions(suite: pytest.Pytester, world: SmallWorld) -> None:
+    code = f"""
+    import pytest
+    from smtpprobe.errors import OptionError, TargetError
+
+    TARGET = "{world.target("healthy")}"
+
+    def test_mail(smtp_health):
+        assert not smtp_health(TARGET, fail_on="warning").ok
+        assert smtp_health(TARGET, fail_on="warning", allow=["starttls-missing"]).ok
+        assert smtp_health(TARGET, fail_on="warning", expect="starttls-missing").ok
+        health = smtp_health(TARGET, expect=["certificate-expired"])
+        assert not health.ok and health.missing == ("certificate-expired",)
+        assert "expected, but not found: certificate-expired" in str(health)
+        with pytest.raises(OptionError, match="no finding 'startls-missing'"):
+            smtp_health(TARGET, allow=["startls-missing"])
+        with pytest.raises(OptionError, match="often"):
+            smtp_health(TARGET, fail_on="often")
+        with pytest.raises(OptionError, match="colour"):
+            smtp_health(TARGET, colour="red")
+        with pytest.raises(TargetError):
+            smtp_health("no target")
+    """
+    run(suite, code).assert_outcomes(passed=1)
+
+
+# --- markers --------------------------------------------------------------------------------------------------------
+
+
+def test_the_marker_smtp_sets_options_and_the_closest_one_wins(suite: pytest.Pytester, world: SmallWorld) -> None:
+    code = f"""
+    import pytest
+
+    pytestmark = pytest.mark.smtp(fail_on="warning", timeout=3)
+
+    def test_module(smtp_health):
+        health = smtp_health("{world.target("healthy")}")
+        assert not health.ok and health.report.evidence.options.timeout_s == 3
+
+    @pytest.mark.smtp(fail_on="error", timeout="1500ms", ehlo="test.example")
+    def test_function(smtp_health):
+        health = smtp_health("{world.target("healthy")}")
+        assert health.ok and health.report.evidence.options.timeout_s == 1.5
+        assert health.report.evidence.ehlo_name == "test.example"
+        assert smtp_health("{world.target("healthy")}", timeout=2).report.evidence.options.timeout_s == 2
+    """
+    run(suite, code).assert_outcomes(passed=2)
+
+
+def test_the_marker_smtp_target_runs_the_test_for_each_target(suite: pytest.Pytester, world: SmallWorld) -> None:
+    code = f"""
+    import pytest
+
+    @pytest.mark.smtp_target("{world.target("healthy")}", "{world.target("refusing")}", allow="starttls-missing")
+    def test_mail(smtp_target):
+        assert smtp_target.ok
+    """
+    result = run(suite, code)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines([f"*FAILED *::test_mail[[]{world.target('refusing')}[]]*"])
+
+
+def test_mistakes_in_markers_are_said(suite: pytest.Pytester) -> None:
+    result = run(suite, "def test_mail(smtp_target):\n    pass")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*smtp_target needs a marker*"])
+    result = run(suite, "import pytest\n@pytest.mark.smtp('x')\ndef test_mail(smtp_health):\n    pass")
+    result.stdout.fnmatch_lines(["*takes options by name only*"])
+
+
+def test_the_markers_are_documented(suite: pytest.Pytester) -> None:
+    result = suite.runpytest_inprocess("-p", PLUGIN, "--markers")
+    result.stdout.fnmatch_lines(["@pytest.mark.smtp(**", "@pytest.mark.smtp_target(*"])
+
+
+def test_the_roots_of_the_configuration_are_found_beside_it(suite: pytest.Pytester, world: SmallWorld) -> None:
+    file = suite.path / "pyproject.toml"
+    file.write_text(file.read_text() + '\nsmtp_ca = "ours.pem"\nsmtp_deadline = "20s"\n')
+    code = f"""
+    import pytest
+    from smtpprobe.errors import OptionError
+
+    def test_mail(smtp_health):
+        with pytest.raises(OptionError, match="ours.pem"):
+            smtp_health("{world.target("healthy")}")
+        health = smtp_health("{world.target("healthy")}", ca=None)
+        assert health.report.evidence.options.deadline_s == 20
+    """
+    run(suite, code).assert_outcomes(passed=1)
+
+
+# --- in this very suite ---------------------------------------------------------------------------------------------
+
+
+async def test_it_can_be_used_where_a_loop_is_running(smtp_health: SmtpHealth, world: SmallWorld) -> None:
+    health = smtp_health(world.target("healthy"), resolver=world.dns.resolver)
+    assert isinstance(health, Health)
+    assert health.ok
+    assert (await asyncio.to_thread(smtp_health, world.target("healthy"), resolver=world.dns.resolver)).ok
+
+
+def test_what_a_server_says_cannot_act_on_the_terminal(smtp_health: SmtpHealth) -> None:
+    rude = (b"554 5.7.1 \x1b[2J\x1b]0;owned\x07 go away\r\n",)
+    with small_world(rude=rude) as servers:
+        health = smtp_health(servers.target("rude"), resolver=servers.dns.resolver)
+    assert not health.ok
+    assert "\x1b" not in str(health) + repr(health)
