@@ -85,6 +85,8 @@ def test_a_server_that_fails_beside_one_that_works_is_a_warning() -> None:
 def test_one_address_that_works_is_enough() -> None:
     made = announced(RECORD, talks=(dead(at_mail()), healthy(endpoint(MAIL, A2, 587))))
     assert of_submission(made) >= {"submission-announced"}
+    unknown = announced(RECORD, talks=(dead(at_mail()), dead(endpoint(MAIL, A2, 587), FailureKind.TIMEOUT)))
+    assert "submission-announced-unreachable" not in of_submission(unknown), "the other address may work"
     plain = announced(RECORD, talks=(dead(at_mail()), talk(endpoint(MAIL, A2, 587), GREETING, PLAIN_EHLO)))
     assert of_submission(plain) >= {"submission-announced-without-tls"}
 
