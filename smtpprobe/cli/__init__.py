@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "explain": ("smtpprobe.cli.explain", "Say what a reply, a code or a keyword means and what to do."),
     "compare": ("smtpprobe.cli.compare", "Set reply codes side by side: how they differ, which to use when."),
     "codes": ("smtpprobe.cli.codes", "List reply codes, enhanced codes, keywords and findings."),
+    "init": ("smtpprobe.cli.init", "Write smtpprobe.toml: expect of servers what is found there now."),
     "judge": ("smtpprobe.cli.judge", "Report again on evidence that was saved, without the network."),
     "watch": ("smtpprobe.cli.watch", "Probe again and again, and say what changes."),
     "history": ("smtpprobe.cli.history", "Show what a watch has seen over time."),

@@ -184,9 +184,10 @@ def test_a_mistake_in_the_file_ends_with_status_2_and_its_line(
     assert main(["check"]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
+    meant = "'capabilities' or 'no-capabilities'"
     assert printed.err.splitlines() == [
         "smtpprobe: smtpprobe.toml:9: targets.mine.expect.reachabel: there is no such key; did you mean 'reachable'?",
-        "smtpprobe.toml:11: targets.mine.expect.capabilites: there is no such key; did you mean 'capabilities' or 'no-capabilities'?",
+        f"smtpprobe.toml:11: targets.mine.expect.capabilites: there is no such key; did you mean {meant}?",
     ]
 
 
