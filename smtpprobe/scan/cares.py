@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from smtpprobe.evidence import Lookup, LookupStatus, Options
+from smtpprobe.resolution import LookupSource
+from smtpprobe.stub import make_stub
 from smtpprobe.targets import parse_resolver
 
 TRIES: Final = 2
@@ -20,22 +22,20 @@ _STATUS: Final = {
     "ARES_ENOTFOUND": LookupStatus.NXDOMAIN,
     "ARES_ESERVFAIL": LookupStatus.SERVFAIL,
     "ARES_EREFUSED": LookupStatus.REFUSED,
-    "ARES_ENOTIMP": LookupStatus.OTHER_RCODE,
-    "ARES_EFORMERR": LookupStatus.OTHER_RCODE,
-    "ARES_EBADRESP": LookupStatus.MALFORMED,
-    "ARES_EBADNAME": LookupStatus.MALFORMED,
-    "ARES_EBADQUERY": LookupStatus.MALFORMED,
     "ARES_ETIMEOUT": LookupStatus.TIMEOUT,
-    "ARES_ECANCELLED": LookupStatus.TIMEOUT,
-    "ARES_ECONNREFUSED": LookupStatus.UNREACHABLE,
 }
+"""What is taken from c-ares as it is. Everything else is asked again with the usual stub: c-ares ends all questions that
+are open when one answer cannot be read, and what an answer to one name looks like must not touch another."""
 
 
 class CaresSource:
     """A `LookupSource` that asks through c-ares, for MX, A and AAAA."""
 
-    def __init__(self, resolver: Any, error: type[Exception], names: dict[int, str], types: dict[str, int]) -> None:
+    def __init__(
+        self, resolver: Any, stub: LookupSource, error: type[Exception], names: dict[int, str], types: dict[str, int]
+    ) -> None:
         self._resolver = resolver
+        self._stub = stub
         self._error = error
         self._names = names
         self._types = types
@@ -46,10 +46,12 @@ class CaresSource:
             found = await self._resolver.query_dns(name, rrtype)
         except self._error as error:
             code = self._names.get(error.args[0] if error.args else -1, "")
-            status = _STATUS.get(code, LookupStatus.OTHER_RCODE)
-            return Lookup(name=name, rrtype=rrtype, status=status, detail=code or str(error))
-        except (UnicodeError, ValueError) as error:
-            return Lookup(name=name, rrtype=rrtype, status=LookupStatus.MALFORMED, detail=str(error))
+            status = _STATUS.get(code)
+            if status is None:
+                return await self._stub.lookup(name, rrtype)
+            return Lookup(name=name, rrtype=rrtype, status=status, detail=code)
+        except (UnicodeError, ValueError):
+            return await self._stub.lookup(name, rrtype)
         wanted, alias = self._types[rrtype], self._types["CNAME"]
         records = tuple(dict.fromkeys(_texts((each.data for each in found.answer if each.type == wanted), rrtype)))
         aliases = [each for each in found.answer if each.type == alias]
@@ -83,6 +85,7 @@ def fast_source(options: Options) -> CaresSource | None:
     )
     return CaresSource(
         resolver,
+        make_stub(options),
         aiodns.error.DNSError,
         dict(pycares.errno.errorcode),
         {

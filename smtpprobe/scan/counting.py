@@ -7,6 +7,7 @@ and findings, and that is bounded too, since a file may be anybody's. Nothing he
 from __future__ import annotations
 
 import heapq
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -57,6 +58,9 @@ MAX_KINDS: Final = 10_000
 
 MAX_NAME: Final = 200
 """Characters of a name that is kept."""
+
+_ENHANCED: Final = re.compile(r"[245]\.\d{1,3}\.\d{1,3}", re.ASCII)
+"""RFC 3463 2. A file may have anything in that field."""
 
 
 class Tally:
@@ -133,7 +137,8 @@ class _Refusals:
 def _reply_count(key: tuple[int | None, str | None, Phase, str | None], count: int, text: str) -> ReplyCount:
     code, enhanced, phase, category = key
     said = text.removeprefix(str(code)).lstrip(" -") if code is not None else text
-    found = match(code, enhanced, phase, tuple(said.splitlines()))
+    is_enhanced = enhanced is not None and _ENHANCED.fullmatch(enhanced) is not None
+    found = match(code, enhanced if is_enhanced else None, phase, tuple(said.splitlines()))
     return ReplyCount(
         code=code,
         enhanced=enhanced,
@@ -326,7 +331,7 @@ class Counting:
             began_at=self._began,
             ended_at=self._ended,
             endpoints=EndpointCount(count=self._endpoints.count, is_exact=self._endpoints.is_exact),
-            outcomes=self._outcomes.all_of(reversed(GRAVITY)),
+            outcomes=self._outcomes.all_of(Severity),
             reachability=self._reachability.all_of(Reachability),
             starttls=self._starttls.all_of(Adoption),
             tls=self._tls.all_of(("TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1", *TlsUse)),

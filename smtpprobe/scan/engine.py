@@ -15,14 +15,14 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from smtpprobe.evidence import Certificate, Endpoint, Resolution, Target
+from smtpprobe.evidence import Endpoint, Resolution, Target
 from smtpprobe.scan.guard import Guard
 from smtpprobe.scan.joining import Joiner, Understood, facts_of_address
 from smtpprobe.scan.journal import Journal
 from smtpprobe.scan.pace import Job, Limits, Pace, network_of
 from smtpprobe.scan.results import Session
 from smtpprobe.scan.sinks import Sink
-from smtpprobe.scan.summing import puts_off, session_of
+from smtpprobe.scan.summing import puts_off
 from smtpprobe.scan.worker import Facts, Probed, Resolved
 
 COMMIT_S: Final = 0.1
@@ -72,6 +72,8 @@ class Progress(msgspec.Struct):
     outcomes: Counter[str] = msgspec.field(default_factory=Counter)
     left_alone: int = 0
     """Endpoints that were not talked to, because somebody or reason forbids it."""
+    written_before: int = 0
+    """In an earlier run."""
     began_s: float = msgspec.field(default_factory=time.monotonic)
     is_draining: bool = False
 
@@ -139,6 +141,10 @@ class Engine:
         """Begin nothing more; what runs comes to its end."""
         self._is_stopping = True
         self.progress.is_draining = True
+
+    def fail(self, error: BaseException) -> None:
+        """Something that all depends on has failed: end with this error."""
+        self._failure = self._failure or error
 
     async def run(self, max_time_s: float | None = None) -> bool:
         """Scan until all is done, or until stopped.
@@ -224,11 +230,14 @@ class Engine:
         return True
 
     async def _resolve(self, number: int, line: int, target: Target) -> None:
-        self._resolved.append((number, line, target, await self._work.resolve(target), True))
+        found = await self._work.resolve(target)
+        self._resolved.append((number, line, target, found, True))
 
     def _resolution_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
+        if task.cancelled():
+            return
+        if task.exception() is not None:
             self._failure = task.exception()
         elif not self._is_stopping and self._failure is None and self._queue:
             self._begin_resolving()
@@ -276,12 +285,9 @@ class Engine:
 
     def _note_probed(self, probed: list[tuple[int, Probed]], ready: list[int]) -> None:
         rows: list[tuple[bytes | None, bytes, int]] = []
-        for number, (conversation, certificates) in probed:
-            leaf = None
+        for number, (conversation, session, certificates) in probed:
             if certificates:
                 self._journal.add_certificates(certificates)
-                leaf = read_leaf(certificates[0][1])
-            session = session_of(conversation, leaf)
             written = self._encoder.encode(session)
             rows.append((self._encoder.encode(conversation), written, number))
             _, key = self._endpoints.pop(number)
@@ -364,13 +370,6 @@ class Engine:
         self.progress.written += len(ready)
         for one in joined:
             self.progress.outcomes[one.outcome] += 1
-
-
-def read_leaf(der: bytes) -> Certificate:
-    """Read the certificate of a server; the library for it is imported only where there is one."""
-    from smtpprobe.certificates import read_certificate
-
-    return read_certificate(der)
 
 
 def _nothing(target: Target) -> Facts:

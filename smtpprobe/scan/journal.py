@@ -124,6 +124,13 @@ class Journal:
             *one("SELECT count(*), count(session) FROM endpoint").fetchone(),
         )
 
+    def kinds(self) -> tuple[int, int]:
+        """Count the targets that are names, and those that are addresses."""
+        total, names = self._db.execute(
+            "SELECT count(*), total(json_extract(target, '$.address') IS NULL) FROM target"
+        ).fetchone()
+        return int(names), total - int(names)
+
     # --- targets ----------------------------------------------------------------------------------------------------
 
     def add_targets(self, rows: Sequence[tuple[int, str, bytes]]) -> int:

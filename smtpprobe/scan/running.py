@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import sqlite3
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
@@ -21,6 +23,7 @@ from smtpprobe.evidence import Options, Target
 from smtpprobe.names import own_ehlo_name, quoted
 from smtpprobe.probing import runtime
 from smtpprobe.scan.engine import Engine, Progress
+from smtpprobe.scan.estimate import Estimate, estimate
 from smtpprobe.scan.guard import Guard
 from smtpprobe.scan.joining import Joiner
 from smtpprobe.scan.journal import Journal
@@ -40,6 +43,9 @@ FILES_BESIDE: Final = 64
 
 GC_THRESHOLD: Final = 50_000
 """Objects between two looks for cycles: a scan makes very many objects, and hardly any cycle."""
+
+TICK_S: Final = 0.5
+"""How often it is told how far the scan has come."""
 
 STDOUT: Final = "-"
 
@@ -103,15 +109,16 @@ class Scan:
         EvidenceError: the journal is none.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, on_tick: Callable[[Progress], None] | None = None) -> None:
         self.plan = plan
+        self._on_tick = on_tick
         self.progress = Progress()
         self.taken = Taken()
         self._stack = ExitStack()
         self._engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[bool] | None = None
-        self._is_stopped = False
+        self.is_stopped = False
 
     def __enter__(self) -> Self:
         plan = self.plan
@@ -232,22 +239,22 @@ class Scan:
             loop.call_soon_threadsafe(self._stop)
 
     def _stop(self) -> None:
-        if not self._is_stopped and self._engine is not None:
-            self._is_stopped = True
+        if not self.is_stopped and self._engine is not None:
+            self.is_stopped = True
             self._engine.stop()
         elif self._task is not None:
             self._task.cancel()
 
     async def _run(self, sink: Sink, evidence: Sink | None) -> bool:
         plan = self.plan
-        gc.freeze()
-        gc.set_threshold(GC_THRESHOLD)
+        spare_the_collector()
         self._loop = asyncio.get_running_loop()
         ehlo_name = own_ehlo_name(plan.options.ehlo_name)
         counts = self.journal.counts()
         progress = self.progress
         progress.targets, progress.written, progress.resolved = counts.targets, int(counts.written), counts.resolved
         progress.endpoints = progress.probed = counts.probed
+        progress.written_before = progress.written
         if plan.jobs > 1:
             from smtpprobe.scan.jobs import Jobs
 
@@ -265,12 +272,36 @@ class Scan:
             evidence=evidence,
         )
         self._task = asyncio.create_task(engine.run(plan.max_time_s))
+        if plan.jobs > 1:
+            work.on_failure(engine.fail)
+        self._listen(self._loop)
+        ticking = asyncio.create_task(self._tick())
         try:
             return await self._task
         except asyncio.CancelledError:
             return False
         finally:
+            ticking.cancel()
             await work.close()
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take Ctrl-C, and a polite kill, as a wish to stop; a shell that has Ctrl-C ignored is obeyed."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                with suppress(NotImplementedError):  # Windows
+                    loop.add_signal_handler(number, self._stop)
+
+    async def _tick(self) -> None:
+        while self._on_tick is not None:
+            await asyncio.sleep(TICK_S)
+            self._on_tick(self.progress)
+
+    def estimate(self) -> Estimate:
+        """Say what the scan will cost at most."""
+        names, addresses = self.journal.kinds()
+        return estimate(names, addresses, self.plan.limits, ports=len(self.plan.options.ports))
 
     def _joiner(self, ehlo_name: str) -> Joiner:
         return Joiner(
@@ -322,6 +353,12 @@ def target_key(target: Target) -> str:
     """By which two targets are told to mean the same."""
     where = target.address if target.address is not None else target.name
     return f"{target.kind.value[0]} {where} {target.port or ''} {target.role or ''}"
+
+
+def spare_the_collector() -> None:
+    """Look for cycles seldom, and never among what is there already."""
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

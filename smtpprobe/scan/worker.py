@@ -26,15 +26,12 @@ from smtpprobe.evidence import (
     Conversation,
     Endpoint,
     Fact,
-    Failure,
-    FailureKind,
     Family,
     HostOrigin,
     Lookup,
     LookupStatus,
     MxHost,
     Options,
-    Phase,
     Policies,
     Resolution,
     Target,
@@ -44,7 +41,9 @@ from smtpprobe.evidence import (
 )
 from smtpprobe.names import is_localhost
 from smtpprobe.resolution import MAX_MX_HOSTS, LookupSource, Resolver, is_address, mail_exchanges
+from smtpprobe.scan.results import Session
 from smtpprobe.scan.session import LightSession, Times
+from smtpprobe.scan.summing import session_of
 from smtpprobe.stub import make_stub
 
 if TYPE_CHECKING:
@@ -88,6 +87,7 @@ class Probed(NamedTuple):
     """What came of talking to an endpoint."""
 
     conversation: Conversation
+    session: Session
     certificates: tuple[tuple[str, bytes], ...] = ()
 
 
@@ -298,12 +298,15 @@ class Worker:
         """Add the trust in the certificates, and the certificates."""
         handshake = conversation.handshake
         if handshake is None or not isinstance(handshake.outcome, TlsSession) or not chain:
-            return Probed(conversation)
+            return Probed(conversation, session_of(conversation, None))
         outcome = msgspec.structs.replace(handshake.outcome, trust=self._trust_in(chain, conversation.endpoint.name))
         conversation = msgspec.structs.replace(
             conversation, handshake=msgspec.structs.replace(handshake, outcome=outcome)
         )
-        return Probed(conversation, tuple(zip(outcome.chain, chain, strict=True)))
+        from smtpprobe.certificates import read_certificate
+
+        session = session_of(conversation, read_certificate(chain[0]))
+        return Probed(conversation, session, tuple(zip(outcome.chain, chain, strict=True)))
 
     def _trust_in(self, chain: tuple[bytes, ...], name: str | None) -> Trust | None:
         from smtpprobe.certificates import Roots, judge_trust
@@ -318,12 +321,6 @@ class Worker:
         if len(self._trust) > CHAINS_KEPT:
             self._trust.popitem(last=False)
         return trust
-
-
-def left_alone(endpoint: Endpoint, now_s: float) -> Conversation:
-    """What stands for the conversation with an endpoint that was never talked to."""
-    failure = Failure(phase=Phase.CONNECT, kind=FailureKind.INTERRUPTED, detail="not talked to")
-    return Conversation(endpoint=endpoint, started_s=now_s, failure=failure, connections=0, ended_s=now_s)
 
 
 def _keyed(chain: tuple[bytes, ...]) -> tuple[tuple[str, ...], tuple[tuple[str, bytes], ...]]:

@@ -1,0 +1,185 @@
+"""What a scan tells the person while it goes and when it is over: on stderr, so that results may go through a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import IO, Final
+
+from smtpprobe.render.escaping import escape
+from smtpprobe.render.layout import cut, describe_terminal
+from smtpprobe.render.words import label
+from smtpprobe.report import GRAVITY, Param
+from smtpprobe.scan.engine import Progress
+from smtpprobe.scan.estimate import ASSUMED_SESSION_S, Estimate
+from smtpprobe.scan.pace import Limits
+from smtpprobe.scan.running import Outcome, Taken
+
+_ERASE: Final = "\r\x1b[2K"
+"""To the first column, then erase the line (ECMA-48 EL)."""
+
+LINE_EVERY_S: Final = 5.0
+"""Where there is no terminal, so often a line."""
+
+SHOWN_KINDS: Final = 4
+"""Kinds of failures that progress names."""
+
+
+class Teller:
+    """Says it, in one language."""
+
+    def __init__(self, language: str, *, is_quiet: bool = False, stream: IO[str] | None = None) -> None:
+        self._language = language
+        self._is_quiet = is_quiet
+        self._stream = sys.stderr if stream is None else stream
+        self._terminal = describe_terminal(self._stream)
+        self._is_terminal = self._stream.isatty()
+        self._is_shown = False
+        self._said_at_s = time.monotonic()
+        self._rate: tuple[float, int] | None = None
+
+    def say(self, key: str, **params: Param) -> None:
+        """Say something that matters even where progress does not."""
+        self._line(label(self._language, "scan", key, **params))
+
+    def reading(self, taken: Taken) -> None:
+        """Tell how many targets were read so far."""
+        self._show(label(self._language, "scan", "reading", count=f"{taken.targets:,}"))
+
+    def tick(self, progress: Progress) -> None:
+        """Tell how far the scan has come."""
+        if progress.is_draining:
+            self._show(label(self._language, "scan", "draining", running=f"{progress.running:,}"))
+            return
+        now_s = time.monotonic()
+        elapsed_s = max(now_s - progress.began_s, 1e-6)
+        rate = (progress.written - progress.written_before) / elapsed_s
+        parts = [
+            label(
+                self._language,
+                "scan",
+                "progress",
+                done=f"{progress.written:,}",
+                total=f"{progress.targets:,}",
+                rate=f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}",
+                running=f"{progress.running:,}",
+            )
+        ]
+        left = progress.targets - progress.written
+        if rate > 0 and left:
+            parts.append(label(self._language, "scan", "left", time=span(left / rate)))
+        if progress.failures:
+            kinds = ", ".join(f"{kind} {count:,}" for kind, count in progress.failures.most_common(SHOWN_KINDS))
+            parts.append(label(self._language, "scan", "failed", kinds=kinds))
+        self._show("; ".join(parts))
+
+    def summary(self, outcome: Outcome) -> None:
+        """Tell what came of it."""
+        progress, taken = outcome.progress, outcome.taken
+        self._erase()
+        if self._is_quiet:
+            return
+        self.say(
+            "summary",
+            targets=f"{progress.targets:,}",
+            endpoints=f"{progress.endpoints:,}",
+            connections=f"{progress.connections:,}",
+            time=span(time.monotonic() - progress.began_s),
+        )
+        counts = [
+            label(
+                self._language,
+                "scan",
+                "outcomes",
+                outcome=label(self._language, "severity", severity.value),
+                count=f"{progress.outcomes[severity.value]:,}",
+            )
+            for severity in GRAVITY
+            if progress.outcomes[severity.value]
+        ]
+        if counts:
+            self._line("  " + ", ".join(counts))
+        if progress.left_alone:
+            self.say("left-alone", count=f"{progress.left_alone:,}")
+        self._about_input(taken)
+        if not outcome.is_complete:
+            self.say("unfinished", done=f"{progress.written:,}", total=f"{progress.targets:,}")
+
+    def plan(self, estimate: Estimate, taken: Taken, limits: Limits) -> None:
+        """Tell what a scan would cost."""
+        self._erase()
+        total = estimate.names + estimate.addresses
+        rate = "plan-rate-free" if limits.rate is None else None
+        shown = label(self._language, "scan", rate) if rate else f"{limits.rate:g}"
+        lines = [
+            label(
+                self._language,
+                "scan",
+                "plan-targets",
+                targets=f"{total:,}",
+                names=f"{estimate.names:,}",
+                addresses=f"{estimate.addresses:,}",
+            ),
+            label(self._language, "scan", "plan-questions", count=f"{estimate.questions:,}"),
+            label(
+                self._language,
+                "scan",
+                "plan-endpoints",
+                count=f"{estimate.endpoints:,}",
+                connections=f"{limits.concurrency:,}",
+                rate=shown,
+            ),
+            label(self._language, "scan", "plan-time", time=span(estimate.seconds), seconds=f"{ASSUMED_SESSION_S:g}"),
+            label(self._language, "scan", "plan-nothing"),
+        ]
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        self._about_input(taken)
+
+    def _about_input(self, taken: Taken) -> None:
+        if taken.duplicates:
+            self.say("duplicates", count=f"{taken.duplicates:,}")
+        if taken.bad:
+            self.say("bad", count=f"{taken.bad:,}")
+            for bad in taken.shown:
+                self._line(
+                    "  " + label(self._language, "scan", "bad-line", line=bad.line, text=bad.text or "-", why=bad.why)
+                )
+
+    # --- the line ---------------------------------------------------------------------------------------------------
+
+    def _show(self, text: str) -> None:
+        if self._is_quiet:
+            return
+        if self._is_terminal:
+            self._write(_ERASE + cut(escape(text), self._terminal.width - 1, self._terminal.sign("more")))
+            self._is_shown = True
+        elif time.monotonic() - self._said_at_s >= LINE_EVERY_S:
+            self._said_at_s = time.monotonic()
+            self._write(text + "\n")
+
+    def _line(self, text: str) -> None:
+        self._erase()
+        self._write(text + "\n")
+
+    def _erase(self) -> None:
+        if self._is_shown:
+            self._write(_ERASE)
+            self._is_shown = False
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+
+def span(seconds: float) -> str:
+    """A time as people read it: ``0.4 s``, ``12 s``, ``3:05 min``, ``2:40 h``, ``5 d 3 h``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    if whole < 48 * 3600:
+        return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
