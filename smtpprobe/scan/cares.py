@@ -24,8 +24,8 @@ _STATUS: Final = {
     "ARES_EREFUSED": LookupStatus.REFUSED,
     "ARES_ETIMEOUT": LookupStatus.TIMEOUT,
 }
-"""What is taken from c-ares as it is. Everything else is asked again with the usual stub: c-ares ends all questions that
-are open when one answer cannot be read, and what an answer to one name looks like must not touch another."""
+"""What is taken from c-ares as it is. Everything else is asked again with the usual stub: c-ares ends all questions
+that are open when one answer cannot be read, and what an answer to one name looks like must not touch another."""
 
 
 class CaresSource:
