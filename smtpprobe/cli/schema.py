@@ -9,15 +9,20 @@ _FORMS = {
     "report": ("smtpprobe.render.json", "WordedReport"),
     "evidence": ("smtpprobe.evidence", "Evidence"),
     "config": ("smtpprobe.expectations.model", "Config"),
+    "differences": ("smtpprobe.difference", "Differences"),
     "watch": ("smtpprobe.watching", "Line"),
     "history": ("smtpprobe.history", "Pasts"),
+    "overview": ("smtpprobe.scan.overview", "Overview"),
 }
 """What can be asked for -> where its definition is."""
 
 
 @click.command(short_help="Print the JSON Schema of what smtpprobe writes.")
 @click.argument(
-    "form", metavar="[reports|report|evidence|watch|history]", type=click.Choice(list(_FORMS)), default="reports"
+    "form",
+    metavar="[reports|report|evidence|watch|history|overview]",
+    type=click.Choice(list(_FORMS)),
+    default="reports",
 )
 def command(form: str) -> None:
     """Print the JSON Schema (2020-12) of what smtpprobe writes, and of the file that it reads.
@@ -27,8 +32,10 @@ def command(form: str) -> None:
       report    one target in it
       evidence  one line of what 'check --save' writes
       config    smtpprobe.toml: what is expected of which target
+      differences  what 'diff --format json' prints
       watch     one line of what 'watch --format ndjson' prints
       history   what 'history --format json' prints
+      overview  what 'report --format json' prints
 
     \b
     Examples:

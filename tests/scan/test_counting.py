@@ -173,6 +173,18 @@ def test_the_code_before_a_text_is_no_part_of_its_meaning() -> None:
         assert (row.diagnosis, row.example) == ("too-many-connections", text)
 
 
+@given(st.one_of(st.none(), st.integers()), st.one_of(st.none(), st.text()), st.sampled_from(Phase), st.text())
+def test_whatever_a_file_calls_a_reply_is_counted(code: Any, enhanced: Any, phase: Phase, text: str) -> None:
+    replies = overview_of([result("a.test", refused(code, phase, enhanced=enhanced, text=text))]).replies
+    assert [(row.code, row.count) for row in replies.rows] == [(code, 1)]
+
+
+def test_an_enhanced_code_that_is_none_tells_nothing() -> None:
+    for enhanced in ("x", "5.7", "9.9.9", "5.7.1\n", "٥.7.1"):
+        (row,) = overview_of([result("a.test", refused(554, enhanced=enhanced))]).replies.rows
+        assert (row.enhanced, row.code_key) == (enhanced, "554.greeting")
+
+
 def test_findings_stand_gravest_first_and_then_most_frequent() -> None:
     more = [result(f"x{n}.test", findings=(found("certificate-self-signed", Severity.WARNING),)) for n in range(3)]
     rows = overview_of([*town(), *more], top=100).findings.rows
