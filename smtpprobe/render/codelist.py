@@ -169,7 +169,7 @@ def findings(language: str, wanted: Filter) -> Iterator[Row]:
     from smtpprobe.checks import KINDS  # brings the whole evidence model along
 
     for kind in KINDS.values():
-        words = {field: _blanks(phrase) for field, phrase in _words(language, "findings", kind.id).items()}
+        words = {field: texts.with_blanks(phrase) for field, phrase in _words(language, "findings", kind.id).items()}
         severity = ", ".join(texts.phrase(language, "labels", "severity", each) for each in kind.severities)
         yield _row(
             kind.id,
@@ -183,11 +183,6 @@ def findings(language: str, wanted: Filter) -> Iterator[Row]:
             },
             (*_both(language, "findings", kind.id), str(kind.topic), severity),
         )
-
-
-def _blanks(phrase: str) -> str:
-    """Show the placeholders of a phrase as blanks to be filled: ``{host}`` as ``<host>``."""
-    return phrase.replace("{", "<").replace("}", ">")
 
 
 TABLES: Final[Mapping[str, Callable[[str, Filter], Iterator[Row]]]] = {

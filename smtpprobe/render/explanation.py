@@ -283,7 +283,7 @@ def _finding(value: str, language: str) -> Block:
     from smtpprobe.checks import KINDS  # brings the whole evidence model along
 
     kind = KINDS[value]
-    words = {field: phrase.replace("{", "<").replace("}", ">") for field, phrase in _findings(language, value).items()}
+    words = {field: texts.with_blanks(phrase) for field, phrase in _words(language, "findings", value).items()}
     severities = ", ".join(_label(language, "severity", each) for each in kind.severities)
     return Block(
         title=f"{value}  {words.get('title', '')}".rstrip(),
@@ -301,10 +301,6 @@ def _finding(value: str, language: str) -> Block:
         },
         words=words,
     )
-
-
-def _findings(language: str, value: str) -> dict[str, str]:
-    return _words(language, "findings", value)
 
 
 def is_finding(word: str) -> bool:

@@ -155,3 +155,15 @@ def phrase(language: str, room: str, key: str, field: str, /, **params: object) 
     if table is None or field not in table:
         raise KeyError(f"{language}/{room}: [{key}] {field}")
     return table[field].format_map(params) if params else table[field]
+
+
+class _Blanks(dict[str, str]):
+    """Parameters that are not known: each is shown as a blank to be filled."""
+
+    def __missing__(self, key: str) -> str:
+        return f"<{key}>"
+
+
+def with_blanks(phrase: str) -> str:
+    """Show the placeholders of a phrase as blanks to be filled: ``{host}`` as ``<host>``, and ``{{`` as ``{``."""
+    return phrase.format_map(_Blanks())

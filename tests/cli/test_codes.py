@@ -176,6 +176,7 @@ def test_titles_of_findings_show_their_parameters_as_blanks(capsys: pytest.Captu
     entries = document(capsys, "--findings")["entries"]
     assert not any("{" in entry["title"] for entry in entries)
     assert any("<" in entry["title"] for entry in entries)
+    assert not any("{{" in entry["fix"] or "}}}" in entry["fix"] for entry in entries if "fix" in entry)
     assert all(entry["severities"] for entry in entries)
 
 

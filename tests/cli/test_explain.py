@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from smtpprobe import texts
 from smtpprobe.checks import KINDS
 from smtpprobe.cli import main
 from smtpprobe.cli.explain import MAX_LINE_BYTES
@@ -139,6 +140,13 @@ def test_a_keyword_a_cause_and_a_finding_are_told(capsys: pytest.CaptureFixture[
     assert (cause["kind"], cause["retry_after_s"]) == ("diagnosis", 900)
     assert (finding["kind"], finding["finding"]) == ("finding", "starttls-missing")
     assert finding["severities"] == [str(each) for each in KINDS["starttls-missing"].severities]
+
+
+@pytest.mark.parametrize("language", texts.languages())
+def test_a_setting_in_the_words_of_a_finding_can_be_copied(language: str, capsys: pytest.CaptureFixture[str]) -> None:
+    told = said(capsys, "auth-without-tls", "--lang", language)
+    assert "auth_advertise_hosts = ${if eq{$tls_in_cipher}{}{}{*}}\n" in told
+    assert "<mechanisms>" in told
 
 
 def test_a_private_keyword_is_said_to_be_unknown(capsys: pytest.CaptureFixture[str]) -> None:
