@@ -111,9 +111,10 @@ class Engine:
         self._is_written = False
         self._loop = asyncio.get_running_loop()
         self._clock = time.monotonic
-        self._read_target = msgspec.json.Decoder(Target)
-        self._read_facts = msgspec.json.Decoder(Facts)
-        self._encoder = msgspec.json.Encoder()
+        self._read_target = msgspec.msgpack.Decoder(Target)
+        self._read_facts = msgspec.msgpack.Decoder(Facts)
+        self._encode = msgspec.msgpack.Encoder().encode  # for the journal
+        self._encode_json = msgspec.json.Encoder().encode  # for the results
         self._queue: list[tuple[int, int, Target, Facts | None]] = []
         """Targets to be resolved, next one last: id, line, target, and the facts where they are known."""
         self._last_target = 0
@@ -288,8 +289,8 @@ class Engine:
         for number, (conversation, session, certificates) in probed:
             if certificates:
                 self._journal.add_certificates(certificates)
-            written = self._encoder.encode(session)
-            rows.append((self._encoder.encode(conversation), written, number))
+            written = self._encode_json(session)
+            rows.append((self._encode(conversation), written, number))
             _, key = self._endpoints.pop(number)
             del self._numbers[key]
             self._joiner.remember(key, session, written, conversation)
@@ -311,7 +312,7 @@ class Engine:
             if certificates:
                 self._journal.add_certificates(certificates)
             if is_new:
-                rows.append((self._encoder.encode(facts), number))
+                rows.append((self._encode(facts), number))
                 self.progress.resolved += 1
             understood = self._joiner.planned(line, target, facts)
             waits = sum(self._need(number, *each) for each in zip(understood.endpoints, understood.keys, strict=True))
@@ -354,7 +355,7 @@ class Engine:
     def _leave_alone(self, number: int, endpoint: Endpoint, key: str, objection: str) -> None:
         self.progress.left_alone += 1
         session = Session(address=endpoint.address, port=endpoint.port, role=endpoint.role, skipped=objection)
-        written = self._encoder.encode(session)
+        written = self._encode_json(session)
         self._journal.probed([(None, written, number)])
         self._joiner.remember(key, session, written, None)
 

@@ -22,6 +22,7 @@ from smtpprobe.evidence import (
     MxHost,
     Options,
     Resolution,
+    Role,
     Runtime,
     Target,
     encode,
@@ -130,11 +131,12 @@ class Joiner:
         self._runtime = runtime
         self._keeps_evidence = keeps_evidence
         self._judge = Judge()
+        self._patterns: dict[tuple[int | None, Role | None, bool], tuple[Endpoint, ...]] = {}
         self._met: OrderedDict[str, _Met] = OrderedDict()
         self._certificates: OrderedDict[str, Certificate | None] = OrderedDict()
-        self._read_target = msgspec.json.Decoder(Target)
-        self._read_facts = msgspec.json.Decoder(Facts)
-        self._read_conversation = msgspec.json.Decoder(Conversation)
+        self._read_target = msgspec.msgpack.Decoder(Target)
+        self._read_facts = msgspec.msgpack.Decoder(Facts)
+        self._read_conversation = msgspec.msgpack.Decoder(Conversation)
         self._read_session = msgspec.json.Decoder(Session)
         self._write = msgspec.json.Encoder()
 
@@ -155,8 +157,19 @@ class Joiner:
 
     def planned(self, line: int, target: Target, facts: Facts) -> Understood:
         """Plan the endpoints of a target."""
-        endpoints = plan_endpoints(target, facts.resolution, self._options)
+        if target.address is not None:
+            endpoints = self._planned_for_address(target, target.address, facts)
+        else:
+            endpoints = plan_endpoints(target, facts.resolution, self._options)
         return Understood(line, target, facts, endpoints, tuple([endpoint_key(each) for each in endpoints]))
+
+    def _planned_for_address(self, target: Target, address: str, facts: Facts) -> tuple[Endpoint, ...]:
+        """Plan those of an address: as for any other of the same version, but for the address itself."""
+        key = (target.port, target.role, ":" in address)
+        pattern = self._patterns.get(key)
+        if pattern is None:
+            pattern = self._patterns[key] = plan_endpoints(target, facts.resolution, self._options)
+        return tuple([msgspec.structs.replace(each, host=address, address=address) for each in pattern])
 
     def is_known(self, key: str) -> bool:
         """Whether an endpoint is known to have been talked to, without asking the journal."""

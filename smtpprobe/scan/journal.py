@@ -26,6 +26,7 @@ CREATE TABLE target(
     id INTEGER PRIMARY KEY,
     line INTEGER NOT NULL,
     key TEXT NOT NULL UNIQUE,   -- two targets that mean the same are one
+    is_address INTEGER NOT NULL,
     target BLOB NOT NULL,
     is_written INTEGER NOT NULL DEFAULT 0,
     facts BLOB                  -- NULL as long as nobody has asked, and where nobody need ask
@@ -126,20 +127,20 @@ class Journal:
 
     def kinds(self) -> tuple[int, int]:
         """Count the targets that are names, and those that are addresses."""
-        total, names = self._db.execute(
-            "SELECT count(*), total(json_extract(target, '$.address') IS NULL) FROM target"
-        ).fetchone()
-        return int(names), total - int(names)
+        total, addresses = self._db.execute("SELECT count(*), total(is_address) FROM target").fetchone()
+        return total - int(addresses), int(addresses)
 
     # --- targets ----------------------------------------------------------------------------------------------------
 
-    def add_targets(self, rows: Sequence[tuple[int, str, bytes]]) -> int:
-        """Put targets in: line, key, target.
+    def add_targets(self, rows: Sequence[tuple[int, str, bool, bytes]]) -> int:
+        """Put targets in: line, key, whether it is an address, target.
 
         Returns:
             How many were new.
         """
-        cursor = self._db.executemany("INSERT OR IGNORE INTO target(line, key, target) VALUES(?, ?, ?)", rows)
+        cursor = self._db.executemany(
+            "INSERT OR IGNORE INTO target(line, key, is_address, target) VALUES(?, ?, ?, ?)", rows
+        )
         return max(0, cursor.rowcount)
 
     def open_targets(self, after: int, limit: int) -> list[Known]:

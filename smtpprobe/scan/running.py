@@ -159,8 +159,8 @@ class Scan:
         if isinstance(kept, bytes):
             self.taken = msgspec.json.decode(kept, type=Taken)
             return self.taken
-        encoder = msgspec.json.Encoder()
-        rows: list[tuple[int, str, bytes]] = []
+        encoder = msgspec.msgpack.Encoder()
+        rows: list[tuple[int, str, bool, bytes]] = []
 
         def put() -> None:
             new = journal.add_targets(rows)
@@ -176,7 +176,8 @@ class Scan:
                 if len(taken.shown) < MAX_SHOWN:
                     taken.shown.append(entry)
                 continue
-            rows.append((entry.line, target_key(entry.target), encoder.encode(entry.target)))
+            target = entry.target
+            rows.append((entry.line, target_key(target), target.address is not None, encoder.encode(target)))
             if len(rows) >= BATCH:
                 put()
             if self.plan.limit is not None and taken.targets + len(rows) >= self.plan.limit:
@@ -184,7 +185,7 @@ class Scan:
                 if taken.targets >= self.plan.limit:
                     break
         put()
-        journal.keep("taken", encoder.encode(taken))
+        journal.keep("taken", msgspec.json.encode(taken))
         journal.commit()
         return taken
 

@@ -55,7 +55,7 @@ def session_of(conversation: Conversation, leaf: Certificate | None) -> Session:
     """
     endpoint, failure = conversation.endpoint, conversation.failure
     reached, refusal = Phase.CONNECT, None
-    greeting = hello = None
+    greeting = hello = plain_hello = None
     for exchange in conversation.exchanges:
         reply = exchange.outcome
         if isinstance(reply, Failure):
@@ -68,12 +68,16 @@ def session_of(conversation: Conversation, leaf: Certificate | None) -> Session:
             greeting = reply
         elif exchange.phase in (Phase.EHLO, Phase.HELO) and reply.code == 250:
             hello = reply
+            if not exchange.over_tls:
+                plain_hello = reply
     session = conversation.session
     if session is not None and reached is Phase.STARTTLS:
         reached = Phase.TLS
     software, provider = (None, None) if greeting is None else _named(greeting, hello, endpoint.name)
     keywords = () if hello is None else _keywords(hello.lines)
-    offered = None if hello is None else _offers_starttls(conversation)
+    offered = None
+    if plain_hello is not None:
+        offered = "STARTTLS" in _keywords(plain_hello.lines)
     return Session(
         address=endpoint.address,
         port=endpoint.port,
@@ -143,13 +147,6 @@ def _zone(host: str | None) -> str | None:
 def _keywords(lines: tuple[str, ...]) -> tuple[str, ...]:
     read = capabilities(Reply(raw=b"", code=250, lines=lines))
     return tuple(dict.fromkeys(each.keyword.upper()[:MAX_TEXT] for each in read))[:64]
-
-
-def _offers_starttls(conversation: Conversation) -> bool | None:
-    before = conversation.reply(Phase.EHLO, over_tls=False)
-    if before is None or before.code != 250:
-        return None if conversation.session is not None else False
-    return "STARTTLS" in _keywords(before.lines)
 
 
 def _certificate(session: TlsSession, leaf: Certificate) -> SeenCertificate:
