@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "codes": ("smtpprobe.cli.codes", "List reply codes, enhanced codes, keywords and findings."),
     "scan": ("smtpprobe.cli.scan", "Probe very many targets: each server once, politely."),
     "init": ("smtpprobe.cli.init", "Write smtpprobe.toml: expect of servers what is found there now."),
+    "diff": ("smtpprobe.cli.diff", "Say what has changed between two saved probes."),
     "report": ("smtpprobe.cli.report", "Sum up the results of a scan."),
     "judge": ("smtpprobe.cli.judge", "Report again on evidence that was saved, without the network."),
     "watch": ("smtpprobe.cli.watch", "Probe again and again, and say what changes."),

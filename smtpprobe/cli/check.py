@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smtpprobe.cli import EXIT_INTERRUPTED
-from smtpprobe.cli.expected import config_option
+from smtpprobe.cli import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_OK
+from smtpprobe.cli.expected import baseline_options, config_option
 from smtpprobe.cli.options import EXIT_STATUS, SectionedCommand, option, probe_options, report_options
 
 if TYPE_CHECKING:
@@ -28,12 +28,15 @@ if TYPE_CHECKING:
 @probe_options
 @report_options
 @config_option
+@baseline_options
 @option("--save", section="Report", metavar="FILE", help="Keep the evidence, for 'smtpprobe judge' to report again.")
 def command(
     targets: tuple[str, ...],
     format: str,
     outputs: tuple[str, ...],
     config: str | None,
+    baseline: str | None,
+    exit_code: bool,
     save: str | None,
     **more: Any,
 ) -> int:
@@ -52,8 +55,9 @@ def command(
       smtpprobe check --resolve mx.example.org=192.0.2.1 mx.example.org
       smtpprobe check --format json --fail-on warning - < domains.txt
       smtpprobe check --output junit=report.xml
+      smtpprobe check --baseline monday.json --exit-code example.org
     """
-    from smtpprobe.cli.expected import jobs
+    from smtpprobe.cli.expected import against, jobs
     from smtpprobe.cli.options import STYLE_OPTIONS, options, report_style
     from smtpprobe.cli.outputs import parse_outputs
 
@@ -61,6 +65,11 @@ def command(
     wanted = parse_outputs(outputs, (save,))
     chosen = options(**more)
     run = jobs(targets, config, chosen, timeouts=_typed_times(more))
+    changes: list[None] = []
+    if baseline is not None:
+        run = against(run, baseline, lambda: changes.append(None))
+    elif exit_code:
+        raise click.UsageError("--exit-code tells of changes since --baseline FILE")
     parsed = [each.target for each in run]
 
     # What was typed is in order; now for what takes time to import.
@@ -90,7 +99,7 @@ def command(
         else:
             status = report_on((report for report, is_final in judged if is_final), format, shown, line.erase)
     if not was_stopped:
-        return status
+        return EXIT_FINDINGS if exit_code and changes and status == EXIT_OK else status
     if probes.not_begun:
         click.echo(f"smtpprobe: stopped; targets that were not tried: {len(probes.not_begun)}", err=True)
     return EXIT_INTERRUPTED

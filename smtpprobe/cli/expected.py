@@ -31,6 +31,25 @@ class Job(NamedTuple):
     judge: Callable[[Evidence], Report]
 
 
+def baseline_options(function: F) -> F:
+    """Add --baseline and --exit-code."""
+    for decorate in reversed(
+        (
+            option(
+                "--baseline",
+                section=SECTION,
+                metavar="FILE",
+                help="Say what has changed since the probe that was saved in this file.",
+            ),
+            option(
+                "--exit-code", section=SECTION, is_flag=True, help="Make the exit status 1 if anything has changed so."
+            ),
+        )
+    ):
+        function = decorate(function)
+    return function
+
+
 def config_option(function: F) -> F:
     """Add --config."""
     return option(
@@ -79,6 +98,34 @@ def jobs(arguments: tuple[str, ...], config_file: str | None, typed: Options, *,
         else:
             found.append(Job(parse_target(argument), typed, judge))
     return found
+
+
+def against(run: list[Job], file: str, on_change: Callable[[], object]) -> list[Job]:
+    """Have each target held against an earlier probe of it, too.
+
+    Args:
+        file: saved evidence, or a report in JSON.
+        on_change: called when a target is otherwise than it was.
+
+    Raises:
+        EvidenceError: the file has no evidence.
+    """
+    from smtpprobe.cli.saved import read_evidence
+    from smtpprobe.expectations.baseline import has_changed, with_changes
+
+    saved = {each.target.text: each for each in read_evidence(file)}
+
+    def compared(job: Job) -> Job:
+        def judge(evidence: Evidence) -> Report:
+            before = saved.get(evidence.target.text)
+            report = with_changes(job.judge(evidence), None if before is None else job.judge(before))
+            if has_changed(report):
+                on_change()
+            return report
+
+        return job._replace(judge=judge)
+
+    return [compared(job) for job in run]
 
 
 def judging(config_file: str | None) -> Callable[[Evidence], Report]:

@@ -9,7 +9,7 @@ _FORMS = {
     "report": ("smtpprobe.render.json", "WordedReport"),
     "evidence": ("smtpprobe.evidence", "Evidence"),
     "config": ("smtpprobe.expectations.model", "Config"),
-    "differences": ("smtpprobe.difference", "Differences"),
+    "changes": ("smtpprobe.difference", "Differences"),
     "watch": ("smtpprobe.watching", "Line"),
     "history": ("smtpprobe.history", "Pasts"),
     "overview": ("smtpprobe.scan.overview", "Overview"),
@@ -20,7 +20,7 @@ _FORMS = {
 @click.command(short_help="Print the JSON Schema of what smtpprobe writes.")
 @click.argument(
     "form",
-    metavar="[reports|report|evidence|watch|history|overview]",
+    metavar="[reports|report|evidence|config|changes|watch|history|overview]",
     type=click.Choice(list(_FORMS)),
     default="reports",
 )
@@ -32,7 +32,7 @@ def command(form: str) -> None:
       report    one target in it
       evidence  one line of what 'check --save' writes
       config    smtpprobe.toml: what is expected of which target
-      differences  what 'diff --format json' prints
+      changes   what 'diff --format json' prints
       watch     one line of what 'watch --format ndjson' prints
       history   what 'history --format json' prints
       overview  what 'report --format json' prints

@@ -32,5 +32,5 @@ def address_uri(report: Report, where: Where) -> str:
 def fingerprint(report: Report, finding: Finding) -> str:
     """What stays the same for the same finding from run to run, in hex."""
     parts = [report.evidence.target.text, finding.id, place(report, finding.where), str(finding.where.phase)]
-    parts += [str(finding.params[name]) for name in ("expectation", "finding") if name in finding.params]
+    parts += [str(finding.params[name]) for name in ("expectation", "finding", "what") if name in finding.params]
     return hashlib.sha256("\0".join(parts).encode(errors="backslashreplace")).hexdigest()
