@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from datetime import date
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smtpprobe.cli import COMMANDS
 from smtpprobe.errors import ConfigError, SmtpprobeError
 from smtpprobe.evidence import Family, Phase, PortSpec, Question, Role, TlsMode
 from smtpprobe.expectations.lines import line_of, lines_of
@@ -156,6 +158,16 @@ def test_the_file_is_looked_for_under_two_names(tmp_path: Path) -> None:
     assert set(read_config(str(project)).targets) == {"example.org"}
     (tmp_path / "smtpprobe.toml").write_text("")
     assert find_config(str(tmp_path)) == str(tmp_path / "smtpprobe.toml")
+
+
+def test_the_example_of_the_readme_can_be_read() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (example,) = re.findall(r"```toml\n(\[targets\..*?)```", readme, re.DOTALL)
+    mail = plan(parse_config(example.encode()), "mail")
+    assert mail.target.name == "example.org"
+    assert [each.verb for each in mail.options.questions] == ["rcpt", "rcpt"]
+    for command in re.findall(r"smtpprobe (init|check|diff|schema) ", readme):
+        assert command in COMMANDS
 
 
 # --- what is wrong --------------------------------------------------------------------------------------------------
