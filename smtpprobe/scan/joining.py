@@ -30,7 +30,7 @@ from smtpprobe.evidence import (
 from smtpprobe.report import Report, Severity
 from smtpprobe.scan.journal import Journal, Known
 from smtpprobe.scan.results import RESULT_SCHEMA, Found, Session, Verdict
-from smtpprobe.scan.summing import Judge, Judgement, judgement
+from smtpprobe.scan.summing import Judge, Judgement, judgement, put_together, shape_of_conversation
 from smtpprobe.scan.worker import Depth, Facts
 
 ENDPOINTS_KEPT: Final = 4_000
@@ -89,13 +89,17 @@ class Joined(NamedTuple):
     """None where it is not wanted."""
 
 
-class _Met(NamedTuple):
+class _Met:
     """One endpoint."""
 
-    session: bytes
-    provider: str | None
-    conversation: Conversation | None
-    """None where it was never talked to."""
+    __slots__ = ("conversation", "provider", "session", "shape")
+
+    def __init__(self, session: bytes, provider: str | None, conversation: Conversation | None) -> None:
+        self.session = session
+        self.provider = provider
+        self.conversation = conversation
+        """None where it was never talked to."""
+        self.shape = None if conversation is None else shape_of_conversation(conversation)
 
 
 def endpoint_key(endpoint: Endpoint) -> str:
@@ -185,7 +189,7 @@ class Joiner:
         """Make the result of a target."""
         line_number, target, facts, endpoints, keys = understood
         by_host: dict[str, list[msgspec.Raw]] = {}
-        conversations = []
+        met_by: list[tuple[Endpoint, _Met]] = []
         provider: str | None = None
         for endpoint, key in zip(endpoints, keys, strict=True):
             met = self._endpoint(key)
@@ -194,20 +198,27 @@ class Joiner:
             by_host.setdefault(endpoint.host, []).append(msgspec.Raw(met.session))
             provider = provider or met.provider
             if met.conversation is not None:
-                conversation = met.conversation
-                if conversation.endpoint is not endpoint and conversation.endpoint != endpoint:
-                    conversation = msgspec.structs.replace(conversation, endpoint=endpoint)
-                conversations.append(conversation)
-        evidence = self._evidence(target, facts, endpoints, tuple(conversations))
+                met_by.append((endpoint, met))
+
+        def make_evidence() -> Evidence:
+            return self._evidence(target, facts, endpoints, met_by)
+
         deliveries: tuple[Verdict, ...] = ()
         dane = mta_sts = None
         if self._depth is Depth.FULL:
-            report = judge(evidence)
+            report = judge(make_evidence())
             judged = judgement(report)
             deliveries = _verdicts(report)
             dane, mta_sts = _dane(judged, report), _mta_sts(report)
         else:
-            judged = self._judge.judge(evidence)
+            shape = put_together(
+                target.kind,
+                facts.resolution,
+                facts.policies,
+                [(endpoint, met.shape) for endpoint, met in met_by],
+                is_interrupted=len(met_by) < len(endpoints),
+            )
+            judged = self._judge.judge_like(shape, make_evidence)
         resolution = facts.resolution
         line = self._write.encode(
             _Result(
@@ -239,7 +250,7 @@ class Joiner:
                 at=datetime.now(UTC),
             )
         )
-        return Joined(line, judged.outcome, encode(evidence) if self._keeps_evidence else None)
+        return Joined(line, judged.outcome, encode(make_evidence()) if self._keeps_evidence else None)
 
     def _endpoint(self, key: str) -> _Met | None:
         met = self._met.get(key)
@@ -256,8 +267,15 @@ class Joiner:
         return met
 
     def _evidence(
-        self, target: Target, facts: Facts, endpoints: tuple[Endpoint, ...], conversations: tuple[Conversation, ...]
+        self, target: Target, facts: Facts, endpoints: tuple[Endpoint, ...], met_by: list[tuple[Endpoint, _Met]]
     ) -> Evidence:
+        conversations = tuple(
+            [
+                msgspec.structs.replace(met.conversation, endpoint=endpoint)
+                for endpoint, met in met_by
+                if met.conversation is not None
+            ]
+        )
         certificates: dict[str, Certificate] = {}
         keys = [key for each in conversations if each.session is not None for key in each.session.chain]
         if facts.policies.policy is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from smtpprobe.checks import judge
+from smtpprobe.checks.reachability import SMTP_PORT
 from smtpprobe.evidence import (
     Certificate,
     Conversation,
@@ -27,8 +28,10 @@ from smtpprobe.evidence import (
     LookupStatus,
     MxHost,
     Phase,
+    Policies,
     Reply,
     Resolution,
+    TargetKind,
     TlsSession,
 )
 from smtpprobe.reference import explain, identify
@@ -181,12 +184,15 @@ class Judge:
 
     def judge(self, evidence: Evidence) -> Judgement:
         """Judge a target whose facts have a shape as one like it was judged before; anew otherwise."""
-        shape = shape_of(evidence)
+        return self.judge_like(shape_of(evidence), lambda: evidence)
+
+    def judge_like(self, shape: Hashable | None, evidence: Callable[[], Evidence]) -> Judgement:
+        """Judge a target as one of its shape was judged before; anew where there was none, or where it has none."""
         if shape is None:
-            return judgement(judge(evidence))
+            return judgement(judge(evidence()))
         known = self._known.get(shape)
         if known is None:
-            known = self._known[shape] = judgement(judge(evidence))
+            known = self._known[shape] = judgement(judge(evidence()))
             if len(self._known) > SHAPES_KEPT:
                 self._known.popitem(last=False)
         else:
@@ -215,20 +221,46 @@ def judgement(report: Report) -> Judgement:
 
 def shape_of(evidence: Evidence) -> Hashable | None:
     """All that the checks turn on, of a target where nothing is out of the ordinary; None for every other."""
-    resolution = _shape_of_resolution(evidence.resolution)
-    if resolution is None or evidence.policies.mta_sts is not None or not evidence.conversations:
+    shaped = [(each.endpoint, shape_of_conversation(each)) for each in evidence.conversations]
+    return put_together(
+        evidence.target.kind, evidence.resolution, evidence.policies, shaped, is_interrupted=evidence.is_interrupted
+    )
+
+
+def put_together(
+    kind: TargetKind,
+    resolution: Resolution,
+    policies: Policies,
+    shaped: Sequence[tuple[Endpoint, Hashable | None]],
+    *,
+    is_interrupted: bool,
+) -> Hashable | None:
+    """Make the shape of a target.
+
+    Args:
+        shaped: each endpoint that was talked to, with the shape of its conversation.
+    """
+    if policies.mta_sts is not None or not shaped:
+        return None
+    of_resolution = _shape_of_resolution(resolution)
+    if of_resolution is None:
         return None
     networks: dict[str, int] = {}
-    conversations = []
-    for conversation in evidence.conversations:
-        shape = _shape_of_conversation(conversation)
+    talks = []
+    for endpoint, shape in shaped:
         if shape is None:
             return None
-        endpoint = conversation.endpoint
         network = networks.setdefault(network_of(endpoint.address), len(networks))
-        place = (endpoint.role, endpoint.tls, endpoint.origin, endpoint.is_required, endpoint.port == 25, network)
-        conversations.append((place, ":" in endpoint.address, endpoint.name is None, shape))
-    return evidence.target.kind, evidence.is_interrupted, resolution, tuple(conversations)
+        place = (
+            endpoint.role,
+            endpoint.tls,
+            endpoint.origin,
+            endpoint.is_required,
+            endpoint.port == SMTP_PORT,
+            network,
+        )
+        talks.append((place, ":" in endpoint.address, endpoint.name is None, shape))
+    return kind, is_interrupted, of_resolution, tuple(talks)
 
 
 def _shape_of_resolution(resolution: Resolution) -> Hashable | None:
@@ -271,7 +303,8 @@ def _kind(address: str) -> tuple[int, bool, bool, bool]:
     return ip.version, ip.is_global, ip.is_loopback, ip.is_private
 
 
-def _shape_of_conversation(conversation: Conversation) -> Hashable | None:
+def shape_of_conversation(conversation: Conversation) -> Hashable | None:
+    """All that the checks turn on, of a conversation in which nothing went wrong; None for every other."""
     if (
         conversation.failure is not None
         or conversation.unsolicited
