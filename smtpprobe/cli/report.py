@@ -79,7 +79,9 @@ def command(files: tuple[str, ...], group_by: str | None, top: int, format: str,
     if not overview.targets:
         from smtpprobe.errors import EvidenceError
 
-        raise EvidenceError(f"{', '.join(files)}: there is no result of a scan in it")
+        raise EvidenceError(
+            f"{', '.join(files)}: there is no result of a scan in it (CSV, and what --fields leaves, are not enough)"
+        )
     for line in _lines(overview, format, chosen):
         click.echo(line, color=True)  # the terminal has been looked at, and click would see none
     return 0

@@ -41,6 +41,7 @@ _KINDS: Final[Mapping[str, Mapping[str, str]]] = {
         "TLSv1": "warning",
         "not-offered": "error",
         "failed": "error",
+        "not-tried": "inconclusive",
     },
     "certificates": {"trusted": "ok", "expires-soon": "warning", "": "error"},
     "dane": {
@@ -54,7 +55,7 @@ _KINDS: Final[Mapping[str, Mapping[str, str]]] = {
         "unverifiable": "inconclusive",
         "untested": "inconclusive",
     },
-    "mta-sts": {"enforce": "ok", "testing": "info", "invalid": "warning"},
+    "mta-sts": {"enforce": "ok", "testing": "info", "invalid": "warning", "lookup-failed": "inconclusive"},
     "delivery": {
         "authenticated": "ok",
         "encrypted": "info",
@@ -229,12 +230,14 @@ def _sections(overview: Overview, words: _Words) -> Iterator[Chart | Table]:
     yield _chart("starttls", overview.starttls, "asked", words)
     yield _chart("tls", overview.tls, "conversations", words)
     yield _chart("certificates", overview.certificates, "certificates", words, has_all=True)
-    yield _chart("dane", overview.dane, "full", words)
-    yield _chart("mta-sts", overview.mta_sts, "full", words)
+    is_full = bool(overview.dane.of or overview.mta_sts.of or overview.deliveries)
+    for policy, shares in (("dane", overview.dane), ("mta-sts", overview.mta_sts)):
+        chart = _chart(policy, shares, policy, words)
+        yield chart if shares.of or not is_full else chart._replace(basis=words("nothing", "not-asked"))
     for each in overview.deliveries:
         sender = escape(label(words.language, "sender", each.sender))
-        chart = _chart("delivery", each.fates, "full", words, sender=sender)
-        yield chart._replace(id=f"delivery-{escape(each.sender)}")
+        chart = _chart("delivery", each.fates, "judged", words, sender=sender)
+        yield chart._replace(id=f"delivery-{each.sender}")
     yield _chart("providers", overview.providers, "hosts", words)
     yield _chart("software", overview.software, "reachable", words)
     yield _findings(overview.findings, words)

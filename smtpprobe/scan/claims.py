@@ -60,6 +60,15 @@ class TlsUse(StrEnum):
     NOT_OFFERED = "not-offered"
     FAILED = "failed"
     """Offered, but it came to nothing."""
+    NOT_TRIED = "not-tried"
+    """Offered, but the conversation ended before, or by our own fault."""
+
+
+class PolicyState(StrEnum):
+    """Why a full scan found no policy: the end of the finding that says so."""
+
+    NOT_PUBLISHED = "not-published"
+    LOOKUP_FAILED = "lookup-failed"
 
 
 class Validity(StrEnum):
@@ -132,11 +141,14 @@ def _is_implicit(session: Session) -> bool:
 
 
 def tls_use(session: Session) -> str | None:
-    """Name the version of TLS that was agreed on, or say why none was; None where one did not get as far as EHLO."""
+    """Name the version of TLS that was agreed on, or say why none was; None where one did not get so far."""
     if session.tls is not None:
         return session.tls
-    if session.starttls or session.failed is Phase.TLS:
+    is_refused = session.refusal is not None and session.refusal.phase is Phase.STARTTLS
+    if is_refused or (session.failed in (Phase.STARTTLS, Phase.TLS) and session.failure not in _HERE):
         return TlsUse.FAILED
+    if session.starttls:
+        return TlsUse.NOT_TRIED
     return TlsUse.NOT_OFFERED if session.starttls is not None or session.capabilities else None
 
 
@@ -159,9 +171,12 @@ def validity(certificate: SeenCertificate, at: datetime) -> frozenset[Validity]:
     return frozenset(found)
 
 
-def is_full(result: Result) -> bool:
-    """The scan asked for DANE and MTA-STS too."""
-    return bool(result.deliveries) or result.dane is not None or result.mta_sts is not None
+def mta_sts(result: Result) -> str | None:
+    """The mode of the MTA-STS policy, or what came of the question for it; None where it was not asked."""
+    if result.mta_sts is not None:
+        return result.mta_sts
+    ids = {each.id for each in result.findings}
+    return next((state for state in PolicyState if f"mta-sts-{state}" in ids), None)
 
 
 def software(result: Result) -> str | None:

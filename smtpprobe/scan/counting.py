@@ -20,11 +20,12 @@ from smtpprobe.scan.claims import (
     GROUPED,
     Adoption,
     Grouping,
+    PolicyState,
     Reachability,
     TlsUse,
     Validity,
     adoption,
-    is_full,
+    mta_sts,
     reachability,
     sessions,
     software,
@@ -300,7 +301,8 @@ class Counting:
         """Count what the sessions say; give for each certificate whether it is trusted."""
         trusted = []
         for session in sessions(result):
-            self._endpoints.add(f"{session.address} {session.port}")
+            if session.skipped is None:
+                self._endpoints.add(f"{session.address} {session.port}")
             version = tls_use(session)
             if version is not None:
                 self._tls.add(version)
@@ -315,10 +317,12 @@ class Counting:
         return trusted
 
     def _add_policies(self, result: Result) -> None:
-        if not is_full(result):
-            return
-        self._dane.add(result.dane if result.dane is not None else "none")
-        self._mta_sts.add(result.mta_sts if result.mta_sts is not None else "absent")
+        """Count what a full scan asks for; what was not asked counts for nothing."""
+        if result.dane is not None:
+            self._dane.add(result.dane)
+        mode = mta_sts(result)
+        if mode is not None:
+            self._mta_sts.add(mode)
         for verdict in result.deliveries:
             if verdict.sender in self._deliveries:
                 self._deliveries[verdict.sender].add(verdict.fate)
@@ -337,7 +341,7 @@ class Counting:
             tls=self._tls.all_of(("TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1", *TlsUse)),
             certificates=self._validity.all_of(Validity, of=self._certificates),
             dane=self._dane.all_of(()),
-            mta_sts=self._mta_sts.all_of(("enforce", "testing", "none", "invalid", "absent")),
+            mta_sts=self._mta_sts.all_of(("enforce", "testing", "none", "invalid", *PolicyState)),
             deliveries=tuple(
                 SenderShares(sender=sender, fates=tally.all_of(Fate))
                 for sender, tally in self._deliveries.items()

@@ -44,7 +44,7 @@ class SenderShares(Fact, frozen=True, kw_only=True):
 
 
 class EndpointCount(Fact, frozen=True, kw_only=True):
-    """How many addresses and ports were looked at, each counted once whoever shares it."""
+    """How many addresses and ports were tried, each counted once whoever shares it."""
 
     count: int
     is_exact: bool = True
@@ -172,9 +172,9 @@ class Overview(Fact, frozen=True, kw_only=True):
     certificates: Shares
     """Certificates seen, by `Validity`. A certificate may stand in several rows."""
     dane: Shares
-    """Targets of full scans, by what the TLSA records came to."""
+    """Targets whose TLSA records were asked for, by what came of them."""
     mta_sts: Shares
-    """Targets of full scans, by the mode of their MTA-STS policy; ``absent`` without one."""
+    """Targets whose MTA-STS policy was asked for, by its mode, else by `claims.PolicyState`."""
     deliveries: tuple[SenderShares, ...] = ()
     """Targets of full scans, by the fate of mail; empty where none was asked."""
     providers: Shares

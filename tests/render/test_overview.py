@@ -15,7 +15,7 @@ from smtpprobe.render import overview_html, overview_markdown, overview_text
 from smtpprobe.render.layout import Terminal, cell_width
 from smtpprobe.render.overview import Chart, Table, page
 from smtpprobe.report import Severity
-from smtpprobe.scan.claims import Adoption, Grouping, Reachability, TlsUse, Validity
+from smtpprobe.scan.claims import Adoption, Grouping, PolicyState, Reachability, TlsUse, Validity
 from smtpprobe.scan.counting import Counting, overview_of
 from smtpprobe.scan.overview import Overview
 from smtpprobe.scan.results import Verdict
@@ -106,6 +106,11 @@ def test_what_a_light_scan_does_not_ask_is_said_to_be_not_asked() -> None:
     assert not any(each.startswith("delivery") for each in told)
 
 
+def test_a_full_scan_that_had_nothing_to_ask_does_not_call_itself_light() -> None:
+    told = {each.id: each.basis for each in page(overview_of(full()[2:]), "en").sections}
+    assert told["dane"] == told["mta-sts"] == "Not asked: no target has what is to be asked for."
+
+
 def test_nothing_is_claimed_where_nothing_was_seen() -> None:
     shown = page(overview_of([result("null.test", hosts=(), is_null_mx=True)]), "en")
     claims = {one.id: (one.basis, one.bars if isinstance(one, Chart) else one.rows) for one in shown.sections}
@@ -150,7 +155,7 @@ def test_every_name_that_is_counted_has_words(language: str) -> None:
         "starttls": Adoption,
         "tls": TlsUse,
         "certificate": Validity,
-        "mta-sts": ("enforce", "testing", "none", "invalid", "absent"),
+        "mta-sts": ("enforce", "testing", "none", "invalid", *PolicyState),
         "fate": ("authenticated", "encrypted", "clear", "defers", "bounces", "unknown"),
         "nothing": ("starttls", "tls", "certificates", "dane", "mta-sts", "providers", "software", "replies"),
         "unknown": Grouping,

@@ -152,7 +152,8 @@ def full() -> list[Result]:
         result(
             "plain.example",
             good("192.0.2.7"),
-            dane="none",
+            dane="not-published",
+            findings=(found("mta-sts-not-published", Severity.INFO),),
             deliveries=verdicts(Fate.ENCRYPTED, Fate.ENCRYPTED, Fate.ENCRYPTED),
         ),
         result("null.example", hosts=(), is_null_mx=True, deliveries=verdicts(*[Fate.BOUNCES] * 3)),

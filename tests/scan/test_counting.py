@@ -26,7 +26,7 @@ from smtpprobe.scan.claims import (
 from smtpprobe.scan.counting import Counting, overview_of
 from smtpprobe.scan.distinct import Distinct
 from smtpprobe.scan.overview import Overview, Shares
-from smtpprobe.scan.results import Found, Host, Result, Session
+from smtpprobe.scan.results import Found, Host, Result, SeenReply, Session
 from tests.scan.made import AT, certificate, found, full, good, refused, result, silent, town
 
 
@@ -77,7 +77,10 @@ def test_adoption_is_of_the_servers_that_could_be_asked(sessions: list[Session],
     ("session", "expected"),
     [
         (good(), "TLSv1.3"),
-        (good(tls=None), TlsUse.FAILED),
+        (good(tls=None), TlsUse.NOT_TRIED),
+        (good(tls=None, failed=Phase.TLS, failure=FailureKind.TLS_ALERT), TlsUse.FAILED),
+        (good(tls=None, failed=Phase.TLS, failure=FailureKind.INTERRUPTED), TlsUse.NOT_TRIED),
+        (good(tls=None, refusal=SeenReply(phase=Phase.STARTTLS, code=454)), TlsUse.FAILED),
         (good(tls=None, starttls=False), TlsUse.NOT_OFFERED),
         (good(tls=None, starttls=None, capabilities=(), failed=Phase.TLS), TlsUse.FAILED),
         (silent(), None),
@@ -145,10 +148,20 @@ def test_a_light_scan_says_nothing_of_policies() -> None:
 
 def test_a_full_scan_counts_policies_and_deliveries() -> None:
     seen = overview_of([*full(), *town()])
-    assert (seen.dane.of, shown(seen.dane)) == (3, {"none": 2, "match": 1})
-    assert (seen.mta_sts.of, shown(seen.mta_sts)) == (3, {"enforce": 1, "absent": 2})
+    assert (seen.dane.of, shown(seen.dane)) == (2, {"not-published": 1, "match": 1})
+    assert (seen.mta_sts.of, shown(seen.mta_sts)) == (2, {"enforce": 1, "not-published": 1})
     assert [each.sender for each in seen.deliveries] == ["opportunistic", "mta-sts", "dane"]
     assert shown(seen.deliveries[2].fates) == {"authenticated": 1, "encrypted": 1, "bounces": 1}
+
+
+def test_a_policy_that_could_not_be_looked_up_is_not_missing() -> None:
+    unsure = result("a.test", findings=(found("mta-sts-lookup-failed", Severity.INCONCLUSIVE),))
+    assert shown(overview_of([unsure]).mta_sts) == {"lookup-failed": 1}
+
+
+def test_an_endpoint_that_was_left_alone_is_not_counted() -> None:
+    seen = overview_of([result("a.test", good(), Session(address="192.0.2.99", port=25, skipped="excluded"))])
+    assert seen.endpoints.count == 1
 
 
 def test_no_result_claims_nothing() -> None:

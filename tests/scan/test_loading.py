@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 
 from smtpprobe.errors import EvidenceError, MissingExtraError
-from smtpprobe.scan import loading
+from smtpprobe.scan import loading, sinks
 from smtpprobe.scan.loading import Unreadable, read_results
 from smtpprobe.scan.results import Result
 from tests.scan.made import town
@@ -68,6 +68,15 @@ def test_a_broken_record_is_told_and_the_others_are_read(name: str, tmp_path: Pa
         3,
         "beta.example",
     ]
+
+
+@pytest.mark.parametrize("write", [sinks.write_sqlite, sinks.write_parquet])
+@pytest.mark.parametrize("fields", [None, ("target", "outcome")])
+def test_the_tables_that_a_scan_writes_are_read(
+    write: Callable[[str, list[bytes], tuple[str, ...] | None], None], fields: tuple[str, ...] | None, tmp_path: Path
+) -> None:
+    write(str(tmp_path / "r"), LINES, fields)
+    assert list(read_results(str(tmp_path / "r"))) == town()
 
 
 def test_the_ending_does_not_matter(tmp_path: Path) -> None:
