@@ -109,8 +109,6 @@ class Teller:
         """Tell what a scan would cost."""
         self._erase()
         total = estimate.names + estimate.addresses
-        rate = "plan-rate-free" if limits.rate is None else None
-        shown = label(self._language, "scan", rate) if rate else f"{limits.rate:g}"
         lines = [
             label(
                 self._language,
@@ -127,8 +125,8 @@ class Teller:
                 "plan-endpoints",
                 count=f"{estimate.endpoints:,}",
                 connections=f"{limits.concurrency:,}",
-                rate=shown,
             ),
+            *([] if limits.rate is None else [label(self._language, "scan", "plan-rate", rate=f"{limits.rate:g}")]),
             label(self._language, "scan", "plan-time", time=span(estimate.seconds), seconds=f"{ASSUMED_SESSION_S:g}"),
             label(self._language, "scan", "plan-nothing"),
         ]
