@@ -159,6 +159,7 @@ class SmtpHealth:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare what the configuration may say."""
     parser.addini("smtp_resolver", "resolvers for smtp_health, as 127.0.0.1:5353; several by blanks", type="args")
+    parser.addini("smtp_ports", "ports for smtp_health, as 587 or smtp:2525; several by blanks", type="args")
     parser.addini("smtp_timeout", "longest time for one step of smtp_health, as 5s")
     parser.addini("smtp_deadline", "longest time for one target of smtp_health, as 60s")
     parser.addini("smtp_ca", "PEM file of roots that smtp_health trusts too, from the folder of the configuration")
@@ -212,8 +213,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 def _from_ini(config: pytest.Config) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    if resolvers := config.getini("smtp_resolver"):
-        found["resolver"] = tuple(resolvers)
+    for name in ("resolver", "ports"):
+        if values := config.getini(f"smtp_{name}"):
+            found[name] = tuple(values)
     for name in ("timeout", "deadline"):
         if text := config.getini(f"smtp_{name}"):
             found[name] = text

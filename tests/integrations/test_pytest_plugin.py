@@ -202,7 +202,7 @@ def test_the_markers_are_documented(suite: pytest.Pytester) -> None:
 
 def test_the_roots_of_the_configuration_are_found_beside_it(suite: pytest.Pytester, world: SmallWorld) -> None:
     file = suite.path / "pyproject.toml"
-    file.write_text(file.read_text() + '\nsmtp_ca = "ours.pem"\nsmtp_deadline = "20s"\n')
+    file.write_text(file.read_text() + '\nsmtp_ca = "ours.pem"\nsmtp_deadline = "20s"\nsmtp_ports = "587 smtp:2525"\n')
     code = f"""
     import pytest
     from smtpprobe.errors import OptionError
@@ -212,6 +212,7 @@ def test_the_roots_of_the_configuration_are_found_beside_it(suite: pytest.Pytest
             smtp_health("{world.target("healthy")}")
         health = smtp_health("{world.target("healthy")}", ca=None)
         assert health.report.evidence.options.deadline_s == 20
+        assert [each.port for each in health.report.evidence.options.ports] == [587, 2525]
     """
     run(suite, code).assert_outcomes(passed=1)
 

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
 
+import jsonschema  # type: ignore[import-untyped]
 import msgspec
 import pytest
 from junitparser import Error, Failure, JUnitXml
@@ -24,6 +25,7 @@ from smtpprobe.render.style import Style
 from smtpprobe.render.thresholds import parse_range, parse_thresholds
 from smtpprobe.report import Report, Severity
 from tests.render import reports
+from tests.render.foreign import SARIF, stored_schema
 
 HOSTILE_TEXT = (
     "\x1b[2J\x1b]0;owned\x07 ]]> <script>alert(1)</script> & \" ' ::error::pwned %0A::warning::x `code`"
@@ -139,6 +141,7 @@ def read_sarif(text: str) -> None:
 
     log = Sarif.model_validate_json(text)
     assert log.version == "2.1.0"
+    jsonschema.Draft7Validator(stored_schema(SARIF)).validate(json.loads(text))
 
 
 READERS: dict[str, Callable[[str], object]] = {
