@@ -81,7 +81,7 @@ def _verdicts(evidence: Evidence, expected: Expected) -> Iterator[tuple[Where, V
     if expected.within is not None:
         limit_s = seconds(expected.within)
         is_met = evidence.elapsed_s <= limit_s and not evidence.is_interrupted
-        yield domain, verdict("within", f"{limit_s:g} s", is_met, f"{evidence.elapsed_s:.3g} s")
+        yield domain, verdict("within", f"<= {limit_s:g} s", is_met, f"{evidence.elapsed_s:.3g} s")
     yield from _sessions(evidence, expected)
 
 

@@ -75,12 +75,13 @@ def parse_config(data: bytes, file: str = FILE) -> Config:
     except RecursionError as error:
         raise ConfigError(f"{file}: it is nested too deeply") from error
     path: Path = ()
+    found: object = document
     if os.path.basename(file) == PYPROJECT:
         path = PYPROJECT_TABLE
         for part in path:
-            document = document.get(part, {})
+            found = found.get(part, {}) if isinstance(found, dict) else found
     reader = _Reader(file, lines_of(text))
-    config = reader.table(Config, document, path)
+    config = reader.table(Config, found, path)
     if reader.mistakes:
         raise ConfigError("\n".join(each for _, each in sorted(reader.mistakes)))
     assert isinstance(config, Config)  # noqa: S101 - whatever is None has left a mistake

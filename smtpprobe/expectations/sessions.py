@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import msgspec
 
-from smtpprobe.checks.reading import Service, is_success, keywords, service
+from smtpprobe.checks.reading import Service, is_success, is_temporary, keywords, service
 from smtpprobe.evidence import (
+    Asked,
     Conversation,
     Evidence,
     Failure,
@@ -28,6 +29,10 @@ from smtpprobe.expectations.verdict import NOTHING, Holds, Verdict, listed, verd
 from smtpprobe.expectations.wording import fits, parse_reply_wanted, reply_text, seconds
 
 DAY_S: Final = 86_400
+MAX_TEXT: Final = 1024
+"""Characters of a greeting that an expression of the file is held against: a server must not make it slow."""
+MAX_SHOWN: Final = 200
+"""Characters of a greeting that are shown."""
 _VERSIONS: Final = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 """As OpenSSL names them, oldest first."""
 _SHORT: Final = {"1.0": "TLSv1", "1.1": "TLSv1.1", "1.2": "TLSv1.2", "1.3": "TLSv1.3"}
@@ -88,16 +93,17 @@ def _greeting_matches(_: Evidence, conversation: Conversation, key: str, wanted:
     if reply is None:
         yield _missing(conversation, key, wanted)
     else:
-        yield verdict(key, wanted, re.search(wanted, reply.text) is not None, reply.text)
+        text = reply.text[:MAX_TEXT]
+        yield verdict(key, wanted, re.search(wanted, text) is not None, text[:MAX_SHOWN])
 
 
 def _greeting_within(_: Evidence, conversation: Conversation, key: str, wanted: float | str) -> Iterator[Verdict]:
     exchange, limit_s = conversation.exchange(Phase.GREETING), seconds(wanted)
     if exchange is None or not isinstance(exchange.outcome, Reply):
-        yield _missing(conversation, key, f"{limit_s:g} s")
+        yield _missing(conversation, key, f"<= {limit_s:g} s")
         return
     took_s = max(0.0, exchange.ended_s - exchange.started_s)
-    yield verdict(key, f"{limit_s:g} s", took_s <= limit_s, f"{took_s:.3g} s")
+    yield verdict(key, f"<= {limit_s:g} s", took_s <= limit_s, f"{took_s:.3g} s")
 
 
 # --- EHLO -----------------------------------------------------------------------------------------------------------
@@ -162,17 +168,26 @@ def _min_tls(_: Evidence, conversation: Conversation, key: str, wanted: str) -> 
     text = f">= {wanted}"
     session = conversation.session
     if session is None:
-        outcome = conversation.handshake.outcome if conversation.handshake is not None else None
-        if isinstance(outcome, Failure) and outcome.kind is FailureKind.TLS_LOCAL:
-            yield Verdict(key, text, Holds.UNKNOWN, f"tls: {outcome.kind.value}")
-        elif _last_ehlo(conversation) is not None and conversation.failure is None:
-            yield verdict(key, text, False)
-        else:
-            yield _missing(conversation, key, text)
+        yield _without_tls(conversation, key, text)
         return
     spoken = [each.version for each in conversation.versions if isinstance(each.outcome, TlsSession)]
     found = sorted({session.version, *spoken}, key=_rank)
     yield verdict(key, text, all(_rank(each) >= least for each in found), listed(found))
+
+
+def _without_tls(conversation: Conversation, key: str, wanted: str) -> Verdict:
+    """Say why there is no TLS: not known where the server only put it off, or where our own OpenSSL would not."""
+    outcome = conversation.handshake.outcome if conversation.handshake is not None else None
+    starttls = conversation.reply(Phase.STARTTLS)
+    if isinstance(outcome, Failure) and outcome.kind is FailureKind.TLS_LOCAL:
+        return Verdict(key, wanted, Holds.UNKNOWN, f"tls: {outcome.kind.value}")
+    if starttls is not None and is_temporary(starttls):
+        return Verdict(key, wanted, Holds.UNKNOWN, f"starttls: {starttls.code}")
+    if starttls is not None and outcome is None and conversation.failure is None:
+        return verdict(key, wanted, False, f"starttls: {starttls.code or NOTHING}")
+    if _last_ehlo(conversation) is not None and conversation.failure is None:
+        return verdict(key, wanted, False)
+    return _missing(conversation, key, wanted)
 
 
 def _rank(version: str) -> int:
@@ -182,7 +197,7 @@ def _rank(version: str) -> int:
 def _certificate_trusted(_: Evidence, conversation: Conversation, key: str, wanted: bool) -> Iterator[Verdict]:
     session = conversation.session
     if session is None:
-        yield _missing(conversation, key, _truth(wanted))
+        yield _without_tls(conversation, key, _truth(wanted))
     elif session.trust is not None and not session.trust.has_roots:
         yield Verdict(key, _truth(wanted), Holds.UNKNOWN, "no trusted roots")
     else:
@@ -193,7 +208,7 @@ def _certificate_trusted(_: Evidence, conversation: Conversation, key: str, want
 def _certificate_days(evidence: Evidence, conversation: Conversation, key: str, wanted: int) -> Iterator[Verdict]:
     session = conversation.session
     if session is None:
-        yield _missing(conversation, key, f">= {wanted}")
+        yield _without_tls(conversation, key, f">= {wanted}")
         return
     leaf = next((each for each in evidence.certificates if each.sha256 in session.chain[:1]), None)
     if leaf is None or leaf.not_after is None:
@@ -234,12 +249,10 @@ def _replies(_: Evidence, conversation: Conversation, key: str, wanted: tuple[st
             None,
         )
         if asked is None or answer is None or answer.exchange is None:
-            failure = asked.failure if asked is not None else None
             if asked is None and conversation.failure is not None:
                 yield _missing(conversation, name, expected.codes_text)
             else:
-                reason = "not asked" if failure is None else f"{failure.phase.value}: {failure.kind.value}"
-                yield Verdict(name, expected.codes_text, Holds.UNKNOWN, reason)
+                yield Verdict(name, expected.codes_text, Holds.UNKNOWN, _why_unasked(asked))
             continue
         exchange = asked.exchanges[answer.exchange]
         if isinstance(exchange.outcome, Failure):
@@ -254,6 +267,16 @@ def _replies(_: Evidence, conversation: Conversation, key: str, wanted: tuple[st
             yield Verdict(name, expected.codes_text, Holds.UNKNOWN, found)
         else:
             yield verdict(name, expected.codes_text, is_met, found)
+
+
+def _why_unasked(asked: Asked | None) -> str:
+    """Say what came before a question could be asked."""
+    if asked is not None and asked.failure is not None:
+        return f"{asked.failure.phase.value}: {asked.failure.kind.value}"
+    for exchange in asked.exchanges if asked is not None else ():
+        if isinstance(exchange.outcome, Reply) and not is_success(exchange.outcome):
+            return f"{exchange.phase.value}: {exchange.outcome.code or NOTHING}"
+    return "not asked"
 
 
 def _truth(value: bool) -> str:

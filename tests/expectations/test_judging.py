@@ -78,6 +78,13 @@ def asked(reply: str | FailureKind, phase: Phase = Phase.RCPT) -> Evidence:
     return evidence(msgspec.structs.replace(healthy(), asked=Asked(exchanges=(exchange,), answers=answers)))
 
 
+def turned_away() -> Evidence:
+    """The second connection is one too many."""
+    answers = (Answer(question=Question(verb="rcpt", argument="me@example.org")),)
+    asked = Asked(exchanges=(said(Phase.GREETING, "421 4.7.0 Too many"),), answers=answers)
+    return evidence(msgspec.structs.replace(healthy(), asked=asked))
+
+
 def offering(*keywords: str) -> Evidence:
     lines = [f"250-{each}" for each in ("mx1.example.org", *keywords)]
     return evidence(talk(endpoint(), GREETING, said(Phase.EHLO, *lines, "250 HELP")))
@@ -87,6 +94,10 @@ def with_handshake(**more: Any) -> Evidence:
     from tests.checks.evidence_builder import GOOD
 
     return evidence(healthy(handshake=tls(GOOD, trust=more.pop("trust", trust()), **more)))
+
+
+def started(reply: str) -> Evidence:
+    return evidence(talk(endpoint(), GREETING, EHLO, said(Phase.STARTTLS, reply)))
 
 
 def speaking(*versions: str) -> Evidence:
@@ -142,6 +153,7 @@ CASES: list[tuple[str, Evidence, str, str]] = [
     ("greeting-code = 220", _UNKNOWN, OPEN, "connect: timeout"),
     ("greeting-matches = '^mx\\d\\.'", greeted("220 mx1.example.org ESMTP"), YES, ""),
     ("greeting-matches = '^mx\\d\\.'", greeted("220 other ESMTP"), NO, "other ESMTP"),
+    ("greeting-matches = 'y$'", greeted("220 " + "x" * 2000 + "y"), NO, "x" * 200),
     ("greeting-within = '100ms'", greeted("220 mx1"), YES, ""),
     ("greeting-within = '100ms'", greeted("220 mx1", 0.25), NO, "0.25 s"),
     # EHLO
@@ -169,6 +181,8 @@ CASES: list[tuple[str, Evidence, str, str]] = [
     ('min-tls = "1.3"', _WELL, YES, ""),
     ('min-tls = "1.3"', with_handshake(version="TLSv1.2"), NO, "TLSv1.2"),
     ('min-tls = "1.2"', offering(), NO, "-"),
+    ('min-tls = "1.2"', started("454 4.7.0 not now"), OPEN, "starttls: 454"),
+    ("certificate-days = 1", started("502 5.5.1 no"), NO, "starttls: 502"),
     ('min-tls = "1.2"', speaking("TLSv1.2", "TLSv1.3"), YES, ""),
     ('min-tls = "1.2"', speaking("TLSv1", "TLSv1.2"), NO, "TLSv1, TLSv1.2, TLSv1.3"),
     (
@@ -198,6 +212,7 @@ CASES: list[tuple[str, Evidence, str, str]] = [
     ('replies = ["rcpt me@example.org -> 550"]', asked("550 5.7.1 No", Phase.MAIL), NO, "550 5.7.1 (mail)"),
     ('replies = ["rcpt me@example.org -> 250"]', asked(FailureKind.TIMEOUT), OPEN, "rcpt: timeout"),
     ('replies = ["rcpt me@example.org -> 250"]', _WELL, OPEN, "not asked"),
+    ('replies = ["rcpt me@example.org -> 250"]', turned_away(), OPEN, "greeting: 421"),
     ('replies = ["rcpt me@example.org -> 250"]', _REFUSED, NO, "connect: refused"),
     # policies
     ("dane = true", DANE["dane-match"], YES, ""),

@@ -243,6 +243,16 @@ def test_all_mistakes_are_named_at_once_in_the_order_of_the_file() -> None:
     ]
 
 
+@pytest.mark.parametrize("text", ["tool = 1", "[tool]\nsmtpprobe = 1"])
+def test_a_table_of_pyproject_that_is_none_is_a_mistake(text: str) -> None:
+    assert "a table is expected, not 1" in mistakes(text, "pyproject.toml")[0]
+
+
+def test_a_day_is_no_moment() -> None:
+    text = "[[targets.mail.allow]]\nfinding = 'ptr-missing'\nreason = 'x'\nuntil = 2027-01-01T12:00:00Z"
+    assert "smtpprobe.toml:4: targets.mail.allow.1.until: " in mistakes(text)[0]
+
+
 def test_in_pyproject_the_whole_path_is_named() -> None:
     found = mistakes("[tool.smtpprobe.targets.a]\nehol = 'x'\n", "pyproject.toml")
     assert found[0].startswith("pyproject.toml:2: tool.smtpprobe.targets.a.ehol: ")
