@@ -38,6 +38,15 @@ mx.example.org A {mx}
 """
 
 
+PROGRAM = """#!/bin/sh
+case $1 in
+check) set -- "$@" {arguments} ;;
+watch) set -- "$@" {arguments} --every 1ms --count 3 ;;
+esac
+exec {words} "$@"
+"""
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """A world, and how commands get there."""
@@ -96,10 +105,8 @@ def surroundings(folder: Path, *, broken: bool) -> Iterator[Surroundings]:
     well = (greeting(host), serve(host, "PIPELINING", "SIZE 10240000", tls=context))
     with small_world(RECORDS, mx=REFUSING if broken else well) as world:
         at = Surroundings(world, ca, programs, work)
-        words = shlex.join([sys.executable, "-m", "smtpprobe"])
-        at.add_program(
-            "smtpprobe", f'#!/bin/sh\ncommand=$1; shift\nexec {words} "$command" {shlex.join(at.arguments)} "$@"\n'
-        )
+        words, arguments = shlex.join([sys.executable, "-m", "smtpprobe"]), shlex.join(at.arguments)
+        at.add_program("smtpprobe", PROGRAM.format(words=words, arguments=arguments))
         yield at
 
 
@@ -312,7 +319,7 @@ def test_the_cron_script_is_executable() -> None:
     assert os.access(EXAMPLES / "cron" / "mail-health.sh", os.X_OK)
 
 
-def pytest_run(at: Surroundings) -> subprocess.CompletedProcess[str]:
+def pytest_run(at: Surroundings, file: Path) -> subprocess.CompletedProcess[str]:
     settings: Mapping[str, str] = {
         "smtp_resolver": at.world.dns.resolver,
         "smtp_ports": f"smtp:{at.world.servers['mx'].port}",
@@ -320,16 +327,54 @@ def pytest_run(at: Surroundings) -> subprocess.CompletedProcess[str]:
     }
     options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, *options]
-    return at.run(*command, "--rootdir", str(at.folder), str(EXAMPLES / "test_suite" / "test_mail.py"))
+    return at.run(*command, "--rootdir", str(at.folder), str(file))
 
 
 def test_the_test_suite_passes(here: Surroundings) -> None:
-    ended = pytest_run(here)
+    ended = pytest_run(here, EXAMPLES / "test_suite" / "test_mail.py")
     assert (ended.returncode, ended.stdout.splitlines()[-1].split(" in ")[0]) == (0, "5 passed"), ended.stdout
 
 
 def test_the_test_suite_fails_where_a_server_does(broken: Surroundings) -> None:
-    ended = pytest_run(broken)
+    ended = pytest_run(broken, EXAMPLES / "test_suite" / "test_mail.py")
     assert ended.returncode == 1
     assert "error: " in ended.stdout
     assert "test_mail_can_come_in[example.org]" in ended.stdout
+
+
+# --- the README -----------------------------------------------------------------------------------------------------
+
+
+def readme() -> str:
+    """The section on all this."""
+    text = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    return text.partition("\n## In CI, monitoring and test-suites\n")[2].partition("\n## ")[0]
+
+
+def test_the_commands_of_the_readme_work(here: Surroundings) -> None:
+    commands = re.findall(r"^    (smtpprobe .*)$", readme(), re.MULTILINE)
+    assert len(commands) == 7
+    for command in commands:
+        ended = here.shell(command)
+        assert (ended.returncode, ended.stderr) == (0, ""), command
+    assert {"mail.xml", "mail.sarif", "mail.md", "smtpprobe.prom", "mail.db"} == {
+        path.name for path in here.folder.iterdir()
+    }
+
+
+def test_the_suite_of_the_readme_passes(here: Surroundings) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", readme(), re.DOTALL)
+    file = here.folder / "test_readme.py"
+    file.write_text(code)
+    ended = pytest_run(here, file)
+    assert (ended.returncode, ended.stdout.splitlines()[-1].split(" in ")[0]) == (0, "3 passed"), ended.stdout
+
+
+def test_the_ids_that_examples_and_readme_name_are_those_of_findings() -> None:
+    from smtpprobe.checks import KINDS
+
+    texts = [readme(), *(path.read_text() for path in EXAMPLES.rglob("*") if path.suffix in (".py", ".yml"))]
+    pattern = r"\b(?:starttls|ptr|domain|mx|certificate)-[a-z-]+[a-z]\b"
+    named = {each for text in texts for each in re.findall(pattern, text)}
+    assert named
+    assert named <= set(KINDS)
