@@ -26,6 +26,9 @@ MIN_BAR: Final = 0.4
 MAX_NAME: Final = 34
 """Cells of a name beside its numbers, on the narrowest telephone; the whole name is in the title of its bar."""
 
+MAX_BARS: Final = 14
+"""A chart with more has the whole width, so that its neighbours need not be as high."""
+
 SIGNS: Final = {"error": "✖", "warning": "▲", "inconclusive": "?", "info": "•", "ok": "✔", PLAIN: ""}
 
 
@@ -67,6 +70,7 @@ def render(overview: Overview, language: str) -> str:
         drawings=[draw(section) for section in shown.sections if isinstance(section, Chart)],
         tables=[section for section in shown.sections if isinstance(section, Table)],
         signs=SIGNS,
+        long=MAX_BARS,
     )
 
 

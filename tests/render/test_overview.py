@@ -253,6 +253,12 @@ def test_html_has_each_number_beside_its_bar_and_in_the_description() -> None:
     assert "of all targets: 12; answers EHLO: 6, 50%" in seen.text
 
 
+def test_a_long_chart_has_the_whole_width() -> None:
+    many = [result(f"{n}.test", provider=f"provider {n}") for n in range(30)]
+    assert overview_html.render(overview_of(many, top=30), "en").count('class="card long"') == 1
+    assert 'class="card long"' not in overview_html.render(whole(), "en")
+
+
 # --- hostile files --------------------------------------------------------------------------------------------------
 
 
