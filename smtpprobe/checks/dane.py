@@ -18,8 +18,20 @@ from smtpprobe.reference.model import Confidence
 from smtpprobe.report import Finding, Severity
 
 DANE_MATCH = kind("dane-match", Topic.DANE, Severity.OK, params=("record", "owner"))
-DANE_MISMATCH = kind("dane-mismatch", Topic.DANE, Severity.ERROR, params=("owner", "reason", "records", "wanted"))
-DANE_UNUSABLE = kind("dane-unusable", Topic.DANE, Severity.WARNING, params=("owner", "records", "reasons", "wanted"))
+DANE_MISMATCH = kind(
+    "dane-mismatch",
+    Topic.DANE,
+    Severity.ERROR,
+    params=("owner", "reason", "records", "wanted"),
+    worded={"reason": "tlsa-mismatch"},
+)
+DANE_UNUSABLE = kind(
+    "dane-unusable",
+    Topic.DANE,
+    Severity.WARNING,
+    params=("owner", "records", "reasons", "wanted"),
+    worded={"reasons": "tlsa-unusable"},
+)
 DANE_INSECURE = kind("dane-insecure", Topic.DANE, Severity.WARNING, params=("owner", "records"))
 DANE_LOOKUP_FAILED = kind("dane-lookup-failed", Topic.DANE, Severity.ERROR, params=("owner", "detail"))
 DANE_UNVERIFIABLE = kind("dane-unverifiable", Topic.DANE, Severity.INCONCLUSIVE, params=("owner", "resolver"))

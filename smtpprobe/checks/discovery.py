@@ -24,7 +24,11 @@ SUBMISSION_ABSENT_BESIDE_OTHERS = kind(
     "submission-absent-beside-others", Topic.DNS, Severity.WARNING, params=("name", "servers")
 )
 SUBMISSION_LOOKUP_FAILED = kind(
-    "submission-lookup-failed", Topic.DNS, Severity.INFO, params=("name", "rrtype", "status", "detail")
+    "submission-lookup-failed",
+    Topic.DNS,
+    Severity.INFO,
+    params=("name", "rrtype", "status", "detail"),
+    worded={"status": "lookup"},
 )
 SUBMISSION_TARGET_IS_ALIAS = kind(
     "submission-target-is-alias", Topic.DNS, Severity.WARNING, params=("name", "host", "canonical")

@@ -7,6 +7,7 @@ words themselves are in the ``findings`` texts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from smtpprobe.evidence import Fact, Reply
@@ -47,6 +48,9 @@ class Kind(Fact, frozen=True, kw_only=True):
     """All that it may have, the usual one first."""
     params: tuple[str, ...] = ()
     """The parameters that each finding of this kind has: its words' placeholders."""
+    worded: Mapping[str, str] = {}
+    """Parameters whose values are ids of a closed set -> the table of the ``labels`` texts that has words for them. An
+    id may carry what it is about behind a colon: ``mx-invalid:a_b``."""
 
     @property
     def severity(self) -> Severity:
@@ -85,6 +89,8 @@ class Kind(Fact, frozen=True, kw_only=True):
         )
 
 
-def kind(id: str, topic: Topic, *severities: Severity, params: tuple[str, ...] = ()) -> Kind:
+def kind(
+    id: str, topic: Topic, *severities: Severity, params: tuple[str, ...] = (), worded: Mapping[str, str] | None = None
+) -> Kind:
     """Declare a kind; the first severity is the usual one."""
-    return Kind(id=id, topic=topic, severities=severities, params=params)
+    return Kind(id=id, topic=topic, severities=severities, params=params, worded=worded or {})

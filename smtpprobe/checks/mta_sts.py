@@ -19,20 +19,44 @@ from smtpprobe.report import Finding, Severity
 
 MTA_STS_NOT_PUBLISHED = kind("mta-sts-not-published", Topic.MTA_STS, Severity.INFO, params=("name",))
 MTA_STS_LOOKUP_FAILED = kind(
-    "mta-sts-lookup-failed", Topic.MTA_STS, Severity.INCONCLUSIVE, params=("name", "status", "detail")
+    "mta-sts-lookup-failed",
+    Topic.MTA_STS,
+    Severity.INCONCLUSIVE,
+    params=("name", "status", "detail"),
+    worded={"status": "lookup"},
 )
-MTA_STS_RECORD_INVALID = kind("mta-sts-record-invalid", Topic.MTA_STS, Severity.WARNING, params=("name", "problem"))
+MTA_STS_RECORD_INVALID = kind(
+    "mta-sts-record-invalid",
+    Topic.MTA_STS,
+    Severity.WARNING,
+    params=("name", "problem"),
+    worded={"problem": "policy-record"},
+)
 MTA_STS_POLICY_UNREACHABLE = kind(
-    "mta-sts-policy-unreachable", Topic.MTA_STS, Severity.WARNING, params=("url", "kind", "detail")
+    "mta-sts-policy-unreachable",
+    Topic.MTA_STS,
+    Severity.WARNING,
+    params=("url", "kind", "detail"),
+    worded={"kind": "policy-fetch"},
 )
 MTA_STS_POLICY_CERTIFICATE = kind(
-    "mta-sts-policy-certificate", Topic.MTA_STS, Severity.WARNING, params=("url", "reasons")
+    "mta-sts-policy-certificate",
+    Topic.MTA_STS,
+    Severity.WARNING,
+    params=("url", "reasons"),
+    worded={"reasons": "distrust"},
 )
 MTA_STS_POLICY_REDIRECT = kind("mta-sts-policy-redirect", Topic.MTA_STS, Severity.WARNING, params=("url", "location"))
 MTA_STS_POLICY_STATUS = kind("mta-sts-policy-status", Topic.MTA_STS, Severity.WARNING, params=("url", "status"))
 MTA_STS_POLICY_TYPE = kind("mta-sts-policy-type", Topic.MTA_STS, Severity.WARNING, params=("url", "media_type"))
 MTA_STS_POLICY_TOO_LARGE = kind("mta-sts-policy-too-large", Topic.MTA_STS, Severity.WARNING, params=("url",))
-MTA_STS_POLICY_INVALID = kind("mta-sts-policy-invalid", Topic.MTA_STS, Severity.WARNING, params=("url", "problems"))
+MTA_STS_POLICY_INVALID = kind(
+    "mta-sts-policy-invalid",
+    Topic.MTA_STS,
+    Severity.WARNING,
+    params=("url", "problems"),
+    worded={"problems": "policy-file"},
+)
 MTA_STS_ENFORCED = kind("mta-sts-enforced", Topic.MTA_STS, Severity.OK, params=("mx", "max_age_days"))
 MTA_STS_TESTING = kind("mta-sts-testing", Topic.MTA_STS, Severity.INFO, params=("mx", "max_age_days"))
 MTA_STS_NONE = kind("mta-sts-none", Topic.MTA_STS, Severity.INFO, params=("name",))
@@ -44,8 +68,20 @@ MTA_STS_MX_UNTRUSTED = kind("mta-sts-mx-untrusted", Topic.MTA_STS, *_KEPT, param
 
 TLS_RPT_FOUND = kind("tls-rpt-found", Topic.TLS_RPT, Severity.OK, params=("addresses",))
 TLS_RPT_NOT_PUBLISHED = kind("tls-rpt-not-published", Topic.TLS_RPT, Severity.INFO, params=("name",))
-TLS_RPT_INVALID = kind("tls-rpt-invalid", Topic.TLS_RPT, Severity.WARNING, params=("name", "problem"))
-TLS_RPT_LOOKUP_FAILED = kind("tls-rpt-lookup-failed", Topic.TLS_RPT, Severity.INFO, params=("name", "status", "detail"))
+TLS_RPT_INVALID = kind(
+    "tls-rpt-invalid",
+    Topic.TLS_RPT,
+    Severity.WARNING,
+    params=("name", "problem"),
+    worded={"problem": "policy-record"},
+)
+TLS_RPT_LOOKUP_FAILED = kind(
+    "tls-rpt-lookup-failed",
+    Topic.TLS_RPT,
+    Severity.INFO,
+    params=("name", "status", "detail"),
+    worded={"status": "lookup"},
+)
 
 DAY_S = 86_400
 

@@ -28,6 +28,7 @@ HOST_LOOKUP_FAILED = kind(
     Severity.INCONCLUSIVE,
     Severity.WARNING,
     params=("rrtypes", "status", "detail"),
+    worded={"status": "lookup"},
 )
 MX_IS_ALIAS = kind("mx-is-alias", Topic.DNS, Severity.WARNING, params=("canonical",))
 MX_IS_ADDRESS_LITERAL = kind("mx-is-address-literal", Topic.DNS, Severity.ERROR)

@@ -16,7 +16,9 @@ from smtpprobe.report import Finding, Severity, Where
 
 PTR_MISSING = kind("ptr-missing", Topic.DNS, Severity.INFO)
 PTR_NOT_CONFIRMED = kind("ptr-not-confirmed", Topic.DNS, Severity.INFO, params=("names",))
-PTR_LOOKUP_FAILED = kind("ptr-lookup-failed", Topic.DNS, Severity.INFO, params=("status", "detail"))
+PTR_LOOKUP_FAILED = kind(
+    "ptr-lookup-failed", Topic.DNS, Severity.INFO, params=("status", "detail"), worded={"status": "lookup"}
+)
 
 
 def reverse(evidence: Evidence) -> Iterator[Finding]:

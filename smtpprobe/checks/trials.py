@@ -36,7 +36,9 @@ TLS_OCSP_STAPLED = kind("tls-ocsp-stapled", Topic.TLS, Severity.OK)
 TLS_OCSP_REVOKED = kind("tls-ocsp-revoked", Topic.TLS, Severity.ERROR, params=("subject", "date"))
 TLS_OCSP_EXPIRED = kind("tls-ocsp-expired", Topic.TLS, Severity.WARNING, params=("date",))
 TLS_OCSP_OTHER_CERTIFICATE = kind("tls-ocsp-other-certificate", Topic.TLS, Severity.WARNING, params=("subject",))
-TLS_OCSP_UNUSABLE = kind("tls-ocsp-unusable", Topic.TLS, Severity.WARNING, params=("answer", "detail"))
+TLS_OCSP_UNUSABLE = kind(
+    "tls-ocsp-unusable", Topic.TLS, Severity.WARNING, params=("answer", "detail"), worded={"answer": "ocsp"}
+)
 
 STARTTLS_INJECTION = kind("starttls-injection", Topic.SECURITY, Severity.ERROR)
 STARTTLS_INJECTION_SAFE = kind("starttls-injection-safe", Topic.SECURITY, Severity.OK)
@@ -48,7 +50,11 @@ EXPN_DISCLOSES = kind("expn-discloses", Topic.SECURITY, Severity.WARNING)
 RELAY_RCPT_ACCEPTED = kind("relay-rcpt-accepted", Topic.SECURITY, Severity.ERROR)
 RELAY_RCPT_REFUSED = kind("relay-rcpt-refused", Topic.SECURITY, Severity.OK, params=("code",))
 SECURITY_PROBE_UNFINISHED = kind(
-    "security-probe-unfinished", Topic.SECURITY, Severity.INCONCLUSIVE, params=("probe", "reason")
+    "security-probe-unfinished",
+    Topic.SECURITY,
+    Severity.INCONCLUSIVE,
+    params=("probe", "phase", "kind"),
+    worded={"probe": "trial", "phase": "phase", "kind": "failure"},
 )
 
 OLD = ("TLSv1", "TLSv1.1")
@@ -142,9 +148,12 @@ def _security(evidence: Evidence, conversation: Conversation, trial: SecurityTri
     yield from found
     if not found and trial.failure is not None:
         failure = trial.failure
-        reason = f"{failure.phase.value}: {failure.kind.value}"
-        where = at(evidence, conversation, failure.phase)
-        yield SECURITY_PROBE_UNFINISHED.found(where, probe=trial.name, reason=reason)
+        yield SECURITY_PROBE_UNFINISHED.found(
+            at(evidence, conversation, failure.phase),
+            probe=trial.name,
+            phase=failure.phase.value,
+            kind=failure.kind.value,
+        )
 
 
 def _reply(trial: SecurityTrial, phase: Phase) -> Reply | None:

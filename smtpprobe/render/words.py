@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from smtpprobe import texts
+from smtpprobe.checks import KINDS
 from smtpprobe.reference.model import Actor, Explanation, Retry
 from smtpprobe.render.escaping import escape
 from smtpprobe.report import Finding, Param
@@ -64,7 +65,7 @@ def label(language: str, table: str, field: str, /, **params: Param) -> str:
 
 def fill(phrase: str, params: Mapping[str, Param], language: str) -> str:
     """Put parameters into a phrase, each escaped."""
-    if not params or "{" not in phrase:
+    if "{" not in phrase:
         return phrase
     return phrase.format_map(_Parameters({name: shown_param(value, language) for name, value in params.items()}))
 
@@ -88,11 +89,36 @@ def finding_words(finding: Finding, language: str) -> FindingWords:
     if entry is None:
         values = ", ".join(f"{escape(name)}={shown_param(value, language)}" for name, value in finding.params.items())
         return FindingWords(title=f"{escape(finding.id)} ({values})" if values else escape(finding.id))
+    params = _worded(finding, language)
     return FindingWords(
-        title=fill(entry["title"], finding.params, language),
-        meaning=fill(entry.get("meaning", ""), finding.params, language).strip(),
-        fix=fill(entry.get("fix", ""), finding.params, language).strip(),
+        title=fill(entry["title"], params, language),
+        meaning=fill(entry.get("meaning", ""), params, language).strip(),
+        fix=fill(entry.get("fix", ""), params, language).strip(),
     )
+
+
+def _worded(finding: Finding, language: str) -> Mapping[str, Param]:
+    """The parameters of a finding, with words for the ids that the language has words for."""
+    kind = KINDS.get(finding.id)
+    if kind is None or not kind.worded:
+        return finding.params
+    return {
+        name: _in_words(value, kind.worded[name], language) if name in kind.worded else value
+        for name, value in finding.params.items()
+    }
+
+
+def _in_words(value: Param, table: str, language: str) -> Param:
+    if isinstance(value, tuple):
+        return tuple(_id_in_words(each, table, language) for each in value)
+    return _id_in_words(value, table, language) if isinstance(value, str) else value
+
+
+def _id_in_words(id_: str, table: str, language: str) -> str:
+    """The phrase for an id; what stands behind a colon is put in for its ``{value}``."""
+    name, _, about = id_.partition(":")
+    phrase = (texts.entry(language, "labels", table) or {}).get(name)
+    return id_ if phrase is None else phrase.replace("{value}", about)
 
 
 def explanation_words(explanation: Explanation, language: str) -> ExplanationWords:

@@ -225,4 +225,4 @@ def test_the_words_of_the_exim_setting_survive_filling() -> None:
     from smtpprobe.render.words import finding_words
 
     words = finding_words(found("auth-without-tls", judged("auth-without-tls")), "en")
-    assert "auth_advertise_hosts = ${if eq {$tls_in_cipher}{}{}{*}}" in words.fix
+    assert "auth_advertise_hosts = ${if eq{$tls_in_cipher}{}{}{*}}" in words.fix
