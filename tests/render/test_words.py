@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import pytest
@@ -29,7 +30,7 @@ BAD_POLICIES: Final = (
 BAD_RECORDS: Final = (("v=STSv1; id=1", "v=STSv1; id=2"), ("v=STSv1;",), ("v=STSv1; id=a-b",))
 BAD_REPORT_RECORDS: Final = (("v=TLSRPTv1; rua=a", "v=TLSRPTv1; rua=b"), ("v=TLSRPTv1;",), ("v=TLSRPTv1; rua=ftp:a",))
 
-IDS: Final[Mapping[str, Set[str]]] = {
+IDS: Final[Mapping[str, AbstractSet[str]]] = {
     "tlsa-mismatch": set(Mismatch),
     "tlsa-unusable": set(Unusable),
     "lookup": set(LookupStatus),
