@@ -28,9 +28,10 @@ def apply(report: Report, allow: Sequence[Allowance], raised: Mapping[str, str])
         until = NOTHING if each.until is None else each.until.isoformat()
         if each.until is not None and each.until < today:
             added.append(ALLOWANCE_EXPIRED.found(where, finding=each.finding, reason=each.reason, until=until))
-        elif not concerned:
+            continue
+        if not concerned:
             added.append(ALLOWANCE_UNUSED.found(where, finding=each.finding, reason=each.reason))
-        for number in concerned if each.until is None or each.until >= today else ():
+        for number in concerned:
             finding = findings[number]
             findings[number] = msgspec.structs.replace(finding, severity=Severity.INFO)
             added.append(FINDING_ALLOWED.found(finding.where, finding=each.finding, reason=each.reason, until=until))

@@ -100,6 +100,19 @@ def test_a_case_has_the_same_name_whether_it_passes_or_not(
     assert names[0][3] == (world.target("healthy"), "expect size")
 
 
+def test_what_is_wrong_in_one_place_is_told_apart_from_run_to_run(
+    world: SmallWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(world, WRONG.replace("greeting-code = 220", "greeting-code = 221"))
+    prints = []
+    for _ in range(2):
+        main(["check", "--format", "gitlab"])
+        issues = json.loads(capsys.readouterr().out)
+        prints.append([each["fingerprint"] for each in issues if each["check_name"] == "expectation-not-met"])
+    assert len(set(prints[0])) == 2
+    assert prints[0] == prints[1]
+
+
 def test_severity_is_that_of_the_table(world: SmallWorld, capsys: pytest.CaptureFixture[str]) -> None:
     write(world, WRONG.replace("mine.expect]", "mine.expect-warning]"))
     assert main(["check", "-q"]) == 0
@@ -149,6 +162,13 @@ def test_the_options_of_the_command_line_go_before_those_of_the_file(
     options = decode(Path("evidence.json").read_text()).options
     assert (options.ehlo_name, options.timeout_s, options.deadline_s) == ("typed.example", 10.0, 30.0)
     assert options.resolvers == (world.dns.resolver,)
+
+
+def test_each_target_is_probed_with_its_own_options(world: SmallWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    write(world, WELL + '[targets.other]\ntarget = "{talkative}"\nehlo = "other.example"\n')
+    main(["check", "-q", "--save", "evidence.json"])
+    saved = [decode(line) for line in Path("evidence.json").read_text().splitlines()]
+    assert [each.options.ehlo_name for each in saved] == [None, "other.example"]
 
 
 def test_a_file_elsewhere_is_named(world: SmallWorld, capsys: pytest.CaptureFixture[str]) -> None:

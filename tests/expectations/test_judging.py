@@ -333,6 +333,7 @@ def test_an_allowed_finding_is_a_note_and_says_why(more: str) -> None:
     found = ruled(allowed(more))
     assert ("connection-refused", Severity.INFO) in found
     assert ("finding-allowed", Severity.INFO) in found
+    assert not {"allowance-expired", "allowance-unused"} & set(dict(found))
 
 
 def test_an_allowance_that_is_over_is_a_finding_and_allows_nothing() -> None:
