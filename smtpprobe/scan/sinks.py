@@ -259,7 +259,7 @@ def write_parquet(path: str, lines: Iterable[bytes], fields: tuple[str, ...] | N
         import pyarrow as arrow
         from pyarrow import parquet
     except ImportError:
-        raise MissingExtraError("writing Parquet", "scan") from None
+        raise MissingExtraError("writing Parquet", "parquet") from None
     schema = parquet_schema(fields)
     draft = Path(f"{path}.part")
     try:
