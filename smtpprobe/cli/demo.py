@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 _SECTION = "Options"
 
 NEXT = {
-    "smtpprobe check YOUR-DOMAIN": "your own mail servers",
-    'smtpprobe explain "550 5.7.1 Relaying denied"': "what a reply means, and what to do",
-    "smtpprobe lab": "this world again, to stay: a hundred domains, each with one thing to find",
+    "check": "smtpprobe check {domain}",
+    "explain": 'smtpprobe explain "550 5.7.1 Relaying denied"',
+    "lab": "smtpprobe lab",
 }
-"""What to try after the demo, and why."""
+"""What to try after the demo; each is a field of the ``demo`` texts, which say why."""
+
+MIN_PURPOSE: Final = 28
+"""Cells beside a command; with less its purpose stands below it."""
 
 EPILOG = """\b
 Exit status:
@@ -49,7 +52,7 @@ def command(verbose: bool, lang: str | None) -> int:
     brief, full = (style(lang=lang, fail_on="error", verbose=verbosity, quiet=not verbosity) for verbosity in (0, 1))
     terminal, render = brief.terminal, renderer("text").render
     tour = asyncio.run(take_tour())
-    for line in _introduction(tour, terminal):
+    for line in _introduction(tour, brief.language, terminal):
         click.echo(line)
     names = [stop.report.evidence.target.text for stop in tour.stops]
     _show_command(("check", "-q", *names), terminal)
@@ -59,19 +62,21 @@ def command(verbose: bool, lang: str | None) -> int:
     _show_command(("check", "-v", *(names if verbose else (f"{STORY}.lab.test",))), terminal)
     for piece in render(told, full):
         click.echo(piece, nl=False)
-    for line in _verdict(tour, terminal):
+    for line in _verdict(tour, brief.language, terminal):
         click.echo(line)
     return EXIT_OK if all(stop.is_as_it_should_be for stop in tour.stops) else EXIT_FINDINGS
 
 
-def _introduction(tour: Tour, terminal: Terminal) -> Iterator[str]:
+def _say(language: str, field: str, **params: object) -> str:
+    from smtpprobe import texts
+
+    return texts.phrase(language, "demo", "demo", field, **params)
+
+
+def _introduction(tour: Tour, language: str, terminal: Terminal) -> Iterator[str]:
     from smtpprobe.render.layout import wrap
 
-    text = (
-        f"A small mail world on this machine, made for this demo: a DNS and {tour.hosts} mail hosts on loopback,"
-        " most of them with a fault. Nothing leaves this machine. These are real checks of it."
-    )
-    yield from wrap(text, terminal.prose)
+    yield from wrap(_say(language, "introduction", hosts=tour.hosts), terminal.prose)
 
 
 def _show_command(words: tuple[str, ...], terminal: Terminal) -> None:
@@ -84,39 +89,46 @@ def _show_command(words: tuple[str, ...], terminal: Terminal) -> None:
         click.echo(terminal.paint(line if number == len(lines) else f"{line} \\", "bold"))
 
 
-def _verdict(tour: Tour, terminal: Terminal) -> Iterator[str]:
-    from smtpprobe.render.layout import pad, wrap
+def _verdict(tour: Tour, language: str, terminal: Terminal) -> Iterator[str]:
+    from smtpprobe.render.layout import cell_width, pad, wrap
 
-    right = sum(stop.is_as_it_should_be for stop in tour.stops)
+    right, total = sum(stop.is_as_it_should_be for stop in tour.stops), len(tour.stops)
     cells = max(len(stop.scenario.name) for stop in tour.stops)
     yield ""
-    yield terminal.paint("What is there, and what was found", "bold")
+    yield terminal.paint(_say(language, "heading"), "bold")
     for stop in tour.stops:
         sign = "ok" if stop.is_as_it_should_be else "error"
         first = f"  {terminal.sign(sign)} {pad(stop.scenario.name, cells)}  "
-        text = f"{stop.scenario.description} {terminal.sign('arrow')} {_found(stop)}"
+        text = f"{_described(stop, language)} {terminal.sign('arrow')} {_found(stop, language)}"
         for line in wrap(text, terminal.prose, first=first):
             yield line if stop.is_as_it_should_be else terminal.paint(line, sign)
     yield ""
-    if right == len(tour.stops):
-        sign, text = "ok", f"The checks saw what is there, in {right} of {right} domains."
-    else:
-        sign, text = "error", f"The checks saw what is there in {right} of {len(tour.stops)} domains only."
-    yield terminal.paint(f"{terminal.sign(sign)} {text}", sign)
+    sign, field = ("ok", "right") if right == total else ("error", "wrong")
+    for line in wrap(_say(language, field, count=right, total=total), terminal.prose, first=f"{terminal.sign(sign)} "):
+        yield terminal.paint(line, sign)
     yield ""
-    yield "Now try:"
-    width = max(map(len, NEXT))
-    for words, purpose in NEXT.items():
-        yield from wrap(purpose, terminal.prose, first=f"  {pad(words, width)}  ")
+    yield _say(language, "next")
+    commands = {field: words.format(domain=_say(language, "domain")) for field, words in NEXT.items()}
+    width = max(map(cell_width, commands.values()))
+    is_narrow = terminal.prose - width < MIN_PURPOSE
+    for field, words in commands.items():
+        if is_narrow:
+            yield f"  {words}"
+        first = "      " if is_narrow else f"  {pad(words, width)}  "
+        yield from wrap(_say(language, field), terminal.prose, first=first)
 
 
-def _found(stop: Stop) -> str:
+def _described(stop: Stop, language: str) -> str:
+    """What is there, in the language; a domain that is not of the usual tour is described in English."""
+    from smtpprobe import texts
+
+    words = texts.entry(language, "demo", "scenario") or {}
+    return words.get(stop.scenario.name, stop.scenario.description)
+
+
+def _found(stop: Stop, language: str) -> str:
     """What was found, and what was not as it should be."""
     if stop.is_as_it_should_be:
-        return ", ".join(stop.scenario.finds) or "nothing to mend"
-    parts = []
-    if stop.missing:
-        parts.append(f"NOT FOUND: {', '.join(stop.missing)}")
-    if stop.unexpected:
-        parts.append(f"NOT EXPECTED: {', '.join(stop.unexpected)}")
-    return "; ".join(parts)
+        return ", ".join(stop.scenario.finds) or _say(language, "nothing")
+    parts = {"missing": stop.missing, "unexpected": stop.unexpected}
+    return "; ".join(_say(language, field, findings=", ".join(ids)) for field, ids in parts.items() if ids)

@@ -9,9 +9,11 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from smtpprobe import texts
 from smtpprobe.cli import main
 from smtpprobe.lab import tour
 from smtpprobe.lab.scenarios import SCENARIOS
+from smtpprobe.render.layout import wrap
 from smtpprobe.report import Severity
 
 
@@ -33,6 +35,27 @@ def test_it_checks_a_world_and_sees_what_is_there(capsys: pytest.CaptureFixture[
     assert f"✔ The checks saw what is there, in {len(tour.DOMAINS)} of {len(tour.DOMAINS)} domains." in printed.out
     assert "NOT " not in printed.out
     assert max(map(len, printed.out.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("language", [tag for tag in texts.languages() if tag != "en"])
+def test_it_speaks_the_language_from_the_first_line_to_the_last(
+    language: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "--lang", language]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    hosts = sum(len(SCENARIOS[name].hosts) for name in tour.DOMAINS)
+    begun = texts.phrase(language, "demo", "demo", "introduction", hosts=hosts)
+    assert lines[0] == wrap(begun, 100)[0]
+    printed = "".join("".join(lines).split())
+    for field in ("heading", "nothing", "next", "check", "explain", "lab"):
+        assert "".join(texts.phrase(language, "demo", "demo", field).split()) in printed
+        assert "".join(texts.phrase("en", "demo", "demo", field).split()) not in printed
+    for name in tour.DOMAINS:
+        assert "".join(texts.phrase(language, "demo", "scenario", name).split()) in printed
+
+
+def test_the_words_of_the_tour_are_those_of_its_scenarios() -> None:
+    assert texts.entry("en", "demo", "scenario") == {name: SCENARIOS[name].description for name in tour.DOMAINS}
 
 
 def test_verbose_tells_every_domain_at_length(capsys: pytest.CaptureFixture[str]) -> None:
