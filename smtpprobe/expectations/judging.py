@@ -49,18 +49,18 @@ def expectations(evidence: Evidence, settings: Settings) -> Iterator[Finding]:
 
 
 def _finding(where: Where, each: Verdict, level: Severity) -> Finding:
-    match each.holds:
-        case Holds.YES:
-            return EXPECTATION_MET.found(where, expectation=each.key, wanted=each.wanted)
-        case Holds.NO:
-            return EXPECTATION_NOT_MET.found(
-                where, as_=level, expectation=each.key, wanted=each.wanted, found=each.found
-            )
-        case Holds.UNKNOWN:
-            grade = Severity.INFO if level is Severity.INFO else Severity.INCONCLUSIVE
-            return EXPECTATION_UNKNOWN.found(
-                where, as_=grade, expectation=each.key, wanted=each.wanted, reason=each.found
-            )
+    if each.holds is Holds.YES:
+        return EXPECTATION_MET.found(where, expectation=each.key, wanted=each.wanted)
+    if each.phase is not None:
+        where = msgspec.structs.replace(where, phase=each.phase)
+    if each.holds is Holds.NO:
+        return EXPECTATION_NOT_MET.found(
+            where, as_=level, because_of=each.reply, expectation=each.key, wanted=each.wanted, found=each.found
+        )
+    grade = Severity.INFO if level is Severity.INFO else Severity.INCONCLUSIVE
+    return EXPECTATION_UNKNOWN.found(
+        where, as_=grade, because_of=each.reply, expectation=each.key, wanted=each.wanted, reason=each.found
+    )
 
 
 def _verdicts(evidence: Evidence, expected: Expected) -> Iterator[tuple[Where, Verdict]]:

@@ -85,7 +85,8 @@ def _greeting_code(_: Evidence, conversation: Conversation, key: str, wanted: in
     if reply is None:
         yield _missing(conversation, key, str(wanted))
     else:
-        yield verdict(key, str(wanted), reply.code == wanted, str(reply.code or NOTHING))
+        held = verdict(key, str(wanted), reply.code == wanted, str(reply.code or NOTHING))
+        yield held._replace(reply=reply, phase=Phase.GREETING)
 
 
 def _greeting_matches(_: Evidence, conversation: Conversation, key: str, wanted: str) -> Iterator[Verdict]:
@@ -264,9 +265,10 @@ def _replies(_: Evidence, conversation: Conversation, key: str, wanted: tuple[st
         found = reply_text(reply, exchange.phase, question.verb)
         if not is_met and is_put_off:
             # Greylisting and the like: another try may be answered otherwise.
-            yield Verdict(name, expected.codes_text, Holds.UNKNOWN, found)
+            held = Verdict(name, expected.codes_text, Holds.UNKNOWN, found)
         else:
-            yield verdict(name, expected.codes_text, is_met, found)
+            held = verdict(name, expected.codes_text, is_met, found)
+        yield held._replace(reply=reply, phase=exchange.phase)
 
 
 def _why_unasked(asked: Asked | None) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final, NamedTuple
 
+from smtpprobe.evidence import Phase, Reply
+
 NOTHING: Final = "-"
 """Stands for what is not there, in every language."""
 
@@ -26,6 +28,10 @@ class Verdict(NamedTuple):
     holds: Holds
     found: str = NOTHING
     """What is there instead, or why it is not known. In the terms of SMTP and of the file, which are no language's."""
+    reply: Reply | None = None
+    """What it rests on, where that is a reply."""
+    phase: Phase | None = None
+    """Of the reply."""
 
 
 def verdict(key: str, wanted: str, is_met: bool, found: str = NOTHING) -> Verdict:

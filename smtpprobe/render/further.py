@@ -1,4 +1,4 @@
-"""Connections besides the conversations: TLS versions one by one, the intrusive probes, the MTA-STS policy.
+"""Connections besides the conversations: TLS versions one by one, the intrusive probes, questions, the MTA-STS policy.
 
 Each becomes steps like those of a conversation, so that every format shows it without knowing of it.
 """
@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from smtpprobe.checks.reading import explained, is_success, provider_hint
 from smtpprobe.evidence import (
+    Asked,
     Conversation,
     FailureKind,
     PolicyFetch,
+    Reply,
     SecurityTrial,
     TlsSession,
     Trust,
@@ -40,6 +43,8 @@ def further(
         yield label(language, "trial", "tls-versions"), since(steps, conversation.versions[0].started_s)
     for trial in conversation.security:
         yield label(language, "trial", trial.name), _security(trial, language)
+    if conversation.asked is not None and conversation.asked.exchanges:
+        yield label(language, "trial", "asked"), _asked(conversation, conversation.asked, language)
 
 
 def _version(trial: VersionTrial, language: str) -> Step:
@@ -73,6 +78,18 @@ def _security(trial: SecurityTrial, language: str) -> tuple[Step, ...]:
         end_s = trial.exchanges[-1].ended_s if trial.exchanges else 0.0
         steps.append(failed_step(trial.failure, end_s, end_s, language))
     return since(steps, start_s)
+
+
+def _asked(conversation: Conversation, asked: Asked, language: str) -> tuple[Step, ...]:
+    """The session of the questions, each refusal explained."""
+    hint = provider_hint(conversation)
+    steps: list[Step] = []
+    for exchange in asked.exchanges:
+        explanation = None
+        if isinstance(exchange.outcome, Reply) and not is_success(exchange.outcome):
+            explanation = explained(exchange.outcome, exchange.phase, hint)
+        steps.extend(exchange_steps(exchange, explanation, language))
+    return since(steps, asked.exchanges[0].started_s)
 
 
 def policy_fetch(fetch: PolicyFetch, certificates: Certificates, language: str) -> tuple[Step, ...]:

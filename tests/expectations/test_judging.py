@@ -255,6 +255,16 @@ def test_an_expectation_holds_or_not_or_is_not_known(expected: str, there: Evide
     assert finding.params["wanted"]
 
 
+def test_a_reply_that_is_not_as_expected_is_explained() -> None:
+    text = f'[targets."{DOMAIN}".expect]\nreplies = ["rcpt me@example.org -> 250"]\n'
+    report = plan(parse_config(text.encode()), DOMAIN).judge(asked("550 5.1.1 User unknown"))
+    (finding,) = [each for each in report.findings if each.id == NO]
+    assert finding.where.phase is Phase.RCPT
+    assert finding.reply is not None
+    assert finding.explanation is not None
+    assert finding.explanation.code == 550
+
+
 def test_every_key_of_the_form_is_judged() -> None:
     from smtpprobe.expectations.model import Expected, Session
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from smtpprobe.checks import judge
-from smtpprobe.evidence import Failure, FailureKind, Phase, Policies, PolicyFetch, SecurityTrial, VersionTrial
+from smtpprobe.evidence import Asked, Failure, FailureKind, Phase, Policies, PolicyFetch, SecurityTrial, VersionTrial
 from smtpprobe.render.session import Certificates
 from smtpprobe.render.transcript import Step, StepKind, Transcript, transcript
 from smtpprobe.report import Severity
@@ -132,6 +132,16 @@ def test_an_intrusive_probe_is_shown_as_it_was_spoken() -> None:
     _, shown = with_further(security=(trial,)).conversations
     assert shown.title.endswith("mail to somebody else's domain")
     assert [step.lines[0] for step in shown.steps] == ["220 mx", "MAIL FROM:<me>", "550 no"]
+
+
+def test_questions_are_shown_with_what_a_refusal_means() -> None:
+    spoken = talk(
+        endpoint("mx1.example.org", "192.0.2.25", 25), "connect\n< 220 mx\n> RCPT TO:<me>\n< 550 5.1.1 User unknown"
+    )
+    _, shown = with_further(asked=Asked(exchanges=spoken.exchanges)).conversations
+    assert shown.title.endswith("the questions of the file")
+    assert [step.lines[0] for step in shown.steps] == ["220 mx", "RCPT TO:<me>", "550 5.1.1 User unknown"]
+    assert [bool(step.remarks) for step in shown.steps] == [False, False, True]
 
 
 def test_the_policy_is_shown_as_it_was_served_with_the_certificate_of_its_host() -> None:
