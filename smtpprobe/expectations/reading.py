@@ -150,7 +150,8 @@ class _Reader:
 
     def _note(self, path: Path, problem: str) -> None:
         line = line_of(self._lines, path)
-        self.mistakes.append((line, f"{self._file}:{line}: {'.'.join(path) or 'the file'}: {problem}"))
+        name = ".".join(part if part.isprintable() else ascii(part) for part in path) or "the file"
+        self.mistakes.append((line, f"{self._file}:{line}: {name}: {problem}"))
 
 
 def _table_in(form: Any) -> tuple[type[Table], type | None] | None:

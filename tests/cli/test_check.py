@@ -37,7 +37,7 @@ def check(world: SmallWorld, *arguments: str) -> int:
 # --- help -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["check", "judge", "schema"])
+@pytest.mark.parametrize("command", ["check", "judge", "schema", "init", "diff"])
 def test_help_imports_nothing_heavy(command: str) -> None:
     program = (
         "import sys; from smtpprobe.cli import main; status = main([sys.argv[1], '--help']);"

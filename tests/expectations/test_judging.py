@@ -53,6 +53,8 @@ from tests.checks.evidence_builder import (
     trust,
 )
 from tests.checks.policy_scenarios import DANE, fetched, policed
+from tests.checks.scenarios import SCENARIOS
+from tests.expectations.test_reading import FULL
 
 YES, NO, OPEN = "expectation-met", "expectation-not-met", "expectation-unknown"
 
@@ -317,6 +319,20 @@ def test_what_is_not_met_fails_the_run(conversation: Conversation) -> None:
     report = plan(parse_config(text.encode()), DOMAIN).judge(evidence(conversation))
     assert outcome(report, Severity.ERROR) is not Outcome.PASSED
     assert "check-failed" not in ids(report)
+
+
+ALL_KEYS = plan(parse_config(FULL.encode()), "mail")
+
+
+@pytest.mark.parametrize("id", SCENARIOS)
+def test_whatever_was_found_every_expectation_is_answered(id: str) -> None:
+    report = ALL_KEYS.judge(SCENARIOS[id])
+    assert "check-failed" not in ids(report)
+    told = [each for each in report.findings if each.id in (YES, NO, OPEN)]
+    assert all(each.params["wanted"] for each in told)
+    assert all(each.params.get("found", each.params.get("reason", "x")) for each in told)
+    keys = {str(each.params["expectation"]).partition(":")[0] for each in told}
+    assert {"reachable", "mx", "dane", "mta-sts", "tls-rpt", "ptr", "within"} <= keys
 
 
 # --- what is allowed, and what is raised ----------------------------------------------------------------------------

@@ -253,6 +253,12 @@ def test_a_day_is_no_moment() -> None:
     assert "smtpprobe.toml:4: targets.mail.allow.1.until: " in mistakes(text)[0]
 
 
+def test_a_message_has_nothing_that_a_terminal_acts_on() -> None:
+    found = mistakes('[targets."\\u001b[31m"]\nehol = "\\u001b[0m"\nports = ["\\u001b[0m"]')
+    assert len(found) == 2
+    assert all(each.isprintable() for each in found)
+
+
 def test_in_pyproject_the_whole_path_is_named() -> None:
     found = mistakes("[tool.smtpprobe.targets.a]\nehol = 'x'\n", "pyproject.toml")
     assert found[0].startswith("pyproject.toml:2: tool.smtpprobe.targets.a.ehol: ")
@@ -294,6 +300,11 @@ def test_every_key_of_a_file_is_found_on_its_line() -> None:
                 walk(value, (*path, key))
 
     walk(tomllib.loads(FULL), ())
+
+
+@given(st.text(alphabet="ab.=[]{}\"'#\\ \n", max_size=40))
+def test_no_text_breaks_the_search_for_lines(text: str) -> None:
+    assert all(1 <= line <= text.count("\n") + 1 for line in lines_of(text).values())
 
 
 # --- single values --------------------------------------------------------------------------------------------------
