@@ -1,8 +1,10 @@
-"""Unpack Debian packages of real servers into private roots, without installing anything on this machine.
+"""Unpack Debian packages of real programs into private roots, without installing anything on this machine.
 
-Run as a program (``python tests/real/debian.py``) it prepares everything that the tests marked ``real`` need; when all
-is there it ends at once. apt works on lists and a package status of its own, so the closure of each package is
-downloaded whole, and ``dpkg-deb`` only unpacks: no maintainer script runs, no service starts, no user is made.
+Run as a program (``python tests/real/debian.py``) it prepares everything that the tests marked ``real`` need: mail and
+DNS servers, and programs that read what we write. When all is there it ends at once. The exit status is the sum of 1
+where the servers cannot be had, and 2 where the readers cannot. apt works on lists and a package status of its own, so
+the closure of each package is downloaded whole, and ``dpkg-deb`` only unpacks: no maintainer script runs, no service
+starts, no user is made.
 
 Standard library only, since it runs before anything is installed.
 """
@@ -23,6 +25,7 @@ from pathlib import Path
 STORE = Path(os.environ.get("SMTPPROBE_REAL_STORE", "/var/cache/smtpprobe-real"))
 """Where downloads and roots are kept between runs; needs to be on a file system that allows programs."""
 
+READER_TOOLS = ("apt-get", "dpkg-deb", "tar")
 TOOLS = ("apt-get", "dpkg-deb", "tar", "unshare", "nsenter", "setpriv", "chroot", "mount")
 
 
@@ -34,6 +37,10 @@ class Root:
     program: str
     suite: str | None = None
     """Another Debian release than the one of this machine."""
+    is_alone: bool = False
+    """Of the packages themselves only, for a program that needs no library."""
+    without: tuple[str, ...] = ()
+    """Packages of the closure that are left out."""
 
 
 ROOTS = {
@@ -45,6 +52,16 @@ ROOTS = {
     "opensmtpd-broken": Root(("opensmtpd",), "usr/sbin/smtpd", suite="bookworm"),
     "dns": Root(("knot", "knot-dnssecutils", "unbound"), "usr/sbin/knotd"),
 }
+NO_BROWSER_LIBRARIES = ("libc6", "libgl1-mesa-dri", "libllvm15", "libllvm19", "libz3-4")
+"""The C library is this machine's; those for graphics cards are large and of no use here."""
+READERS = {
+    "promtool": Root(("prometheus",), "usr/bin/promtool", is_alone=True),
+    # It runs without a root of its own: its libraries are of this machine's release, so they fit its C library.
+    "chromium": Root(
+        ("chromium-headless-shell",), "usr/lib/chromium/chromium-headless-shell", without=NO_BROWSER_LIBRARIES
+    ),
+}
+"""What reads our formats; on a machine where such a program is installed, that one is taken."""
 SHELL_PACKAGES = ("dash", "coreutils", "sed", "grep", "findutils", "diffutils")
 """What the start scripts of the servers call."""
 
@@ -60,13 +77,17 @@ class UnavailableError(Exception):
 
 
 def installed() -> bool:
-    """Tell whether every root is ready."""
+    """Tell whether the root of every server is ready."""
+    return _is_ready("stamp.json", ROOTS)
+
+
+def _is_ready(stamp_name: str, roots: dict[str, Root]) -> bool:
     try:
-        stamp = json.loads((STORE / "stamp.json").read_text())
+        stamp = json.loads((STORE / stamp_name).read_text())
     except (OSError, ValueError):
         return False
-    return bool(stamp.get("plan") == _plan()) and all(
-        (STORE / name / root.program).exists() for name, root in ROOTS.items()
+    return bool(stamp.get("plan") == _plan(roots)) and all(
+        (STORE / name / root.program).exists() for name, root in roots.items()
     )
 
 
@@ -77,20 +98,60 @@ def versions() -> dict[str, str]:
 
 
 def install() -> None:
-    """Download and unpack whatever is missing.
+    """Download and unpack whatever servers are missing.
 
     Raises:
         UnavailableError: not root, not a Debian, no package source in reach, or no right to make namespaces.
     """
     require_rights()
+    _install("stamp.json", ROOTS)
+
+
+def install_readers() -> None:
+    """Download and unpack the readers that this machine does not have.
+
+    Raises:
+        UnavailableError: not a Debian, or no package source in reach.
+    """
+    if missing := _missing_readers():
+        if tools := [tool for tool in READER_TOOLS if shutil.which(tool) is None]:
+            raise UnavailableError(f"this machine has no {', '.join(tools)}")
+        try:
+            _install("readers.json", missing)
+        except OSError as error:
+            raise UnavailableError(f"{STORE}: {error}") from error
+
+
+def reader(name: str) -> tuple[str, dict[str, str]]:
+    """The program of a reader, and what it needs in the environment.
+
+    Raises:
+        UnavailableError: this machine does not have it, and nobody has unpacked it.
+    """
+    own = shutil.which(name)
+    if own is not None:
+        return own, {}
+    root = STORE / name
+    program = root / READERS[name].program
+    if not program.exists():
+        raise UnavailableError(f"{name} is not installed; python tests/real/debian.py unpacks it")
+    libraries = [*root.glob("usr/lib/*-linux-gnu*"), *root.glob("usr/lib/*-linux-gnu*/pulseaudio")]
+    return str(program), {"LD_LIBRARY_PATH": os.pathsep.join(map(str, [*libraries, program.parent]))}
+
+
+def _missing_readers() -> dict[str, Root]:
+    return {name: root for name, root in READERS.items() if shutil.which(name) is None}
+
+
+def _install(stamp_name: str, roots: dict[str, Root]) -> None:
     STORE.mkdir(parents=True, exist_ok=True)
     with (STORE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if installed():
+        if _is_ready(stamp_name, roots):
             return
         versions = {}
-        for name, root in ROOTS.items():
-            print(f"real servers: fetching {' and '.join(root.packages)}", file=sys.stderr, flush=True)
+        for name, root in roots.items():
+            print(f"real programs: fetching {' and '.join(root.packages)}", file=sys.stderr, flush=True)
             archives = _download(root)
             target = STORE / f"{name}.new"
             shutil.rmtree(target, ignore_errors=True)
@@ -103,7 +164,7 @@ def install() -> None:
             target.rename(STORE / name)
             main = next(path for path in archives if path.name.startswith(f"{root.packages[0]}_"))
             versions[name] = main.name.split("_")[1].replace("%3a", ":")
-        (STORE / "stamp.json").write_text(json.dumps({"plan": _plan(), "versions": versions}, indent=1))
+        (STORE / stamp_name).write_text(json.dumps({"plan": _plan(roots), "versions": versions}, indent=1))
 
 
 def require_rights() -> None:
@@ -124,8 +185,8 @@ def require_rights() -> None:
         raise UnavailableError(f"namespaces are not allowed here: {trial.stderr.strip()}")
 
 
-def _plan() -> str:
-    return hashlib.sha256(repr((1, ROOTS, SHELL_PACKAGES, NOT_NEEDED.pattern)).encode()).hexdigest()
+def _plan(roots: dict[str, Root]) -> str:
+    return hashlib.sha256(repr((1, roots, SHELL_PACKAGES, NOT_NEEDED.pattern)).encode()).hexdigest()
 
 
 def _download(root: Root) -> list[Path]:
@@ -156,6 +217,8 @@ def _download(root: Root) -> list[Path]:
         configuration.write_text("\n".join(options))
     if not any((state / "lists").glob("*Packages*")):
         _apt(configuration, "update")
+    if root.is_alone:
+        return _download_alone(root, configuration, archives)
     wanted = ["--yes", "install", *root.packages, *SHELL_PACKAGES]
     try:
         _apt(configuration, "--download-only", *wanted)
@@ -168,8 +231,24 @@ def _download(root: Root) -> list[Path]:
     found = []
     for name, version in closure:
         package = name.split(":")[0]
-        if not NOT_NEEDED.match(package):
+        if package not in root.without and not NOT_NEEDED.match(package):
             found += sorted(archives.glob(f"{package}_{version.replace(':', '%3a')}_*.deb"))
+    return found
+
+
+def _download_alone(root: Root, configuration: Path, archives: Path) -> list[Path]:
+    """Fetch the packages of a root without what they depend on."""
+    found = []
+    for package in root.packages:
+        folder = archives / f"alone-{package}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            _apt(configuration, "download", package, folder=folder)
+        except UnavailableError:
+            _apt(configuration, "update")
+            _apt(configuration, "download", package, folder=folder)
+        found += sorted(folder.glob("*.deb"))
     return found
 
 
@@ -183,14 +262,16 @@ def _mirror() -> str:
     raise UnavailableError("no Debian package source is configured")
 
 
-def _apt(configuration: Path, *arguments: str) -> str:
+def _apt(configuration: Path, *arguments: str, folder: Path | None = None) -> str:
     environment = {**os.environ, "APT_CONFIG": str(configuration), "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
-    return _run(["apt-get", *arguments], environment).stdout
+    return _run(["apt-get", *arguments], environment, folder).stdout
 
 
-def _run(command: list[str], environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def _run(
+    command: list[str], environment: dict[str, str] | None = None, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     process = subprocess.run(
-        command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL, check=False
+        command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL, cwd=folder, check=False
     )
     if process.returncode:
         said = (process.stderr or process.stdout).strip()[-800:]
@@ -218,9 +299,22 @@ def _unpack(archive: Path, target: Path) -> None:
         raise UnavailableError(f"{archive.name} cannot be unpacked")
 
 
-if __name__ == "__main__":
+def _main() -> int:
+    status = 0
     try:
         install()
+        print("real servers:", ", ".join(f"{name} {version}" for name, version in versions().items()))
     except UnavailableError as reason:
-        sys.exit(f"real servers: NOT AVAILABLE: {reason}")
-    print("real servers:", ", ".join(f"{name} {version}" for name, version in versions().items()))
+        print(f"real servers: NOT AVAILABLE: {reason}", file=sys.stderr)
+        status += 1
+    try:
+        install_readers()
+        print("readers:", ", ".join(reader(name)[0] for name in READERS))
+    except UnavailableError as reason:
+        print(f"readers: NOT AVAILABLE: {reason}", file=sys.stderr)
+        status += 2
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

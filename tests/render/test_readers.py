@@ -1,0 +1,85 @@
+"""Formats as the programs read them for which they are meant: Prometheus's checker, and a browser."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from smtpprobe.report import Report
+from tests.render import reports
+from tests.render.conftest import Run
+from tests.render.test_formats import poisoned, rendered
+
+pytestmark = pytest.mark.real
+
+ALERTS = Path(__file__).parents[2] / "examples" / "monitoring" / "alerts.yml"
+POLICY = re.compile('<meta http-equiv="Content-Security-Policy"[^>]*>')
+
+
+# --- Prometheus -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [reports.mixed, reports.host, reports.hostile, lambda: poisoned(reports.mixed())])
+def test_promtool_finds_nothing_to_mend_in_our_metrics(promtool: Run, make: Callable[[], Report]) -> None:
+    ended = promtool(["check", "metrics"], rendered("prometheus", make(), reports.healthy()))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_promtool_takes_the_alerts_of_the_examples(promtool: Run) -> None:
+    ended = promtool(["check", "rules", str(ALERTS)])
+    assert ended.returncode == 0, ended.stderr
+    assert "4 rules found" in ended.stdout
+
+
+# --- a browser ------------------------------------------------------------------------------------------------------
+
+
+def shown(chromium: Run, folder: Path, page: str, width: int = 1000) -> tuple[str, list[str]]:
+    """What a browser makes of a page, and what it complains about."""
+    file = folder / "page.html"
+    file.write_text(page, encoding="utf-8")
+    ended = chromium(
+        [
+            "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr",
+            f"--user-data-dir={folder / 'profile'}", f"--window-size={width},800", "--dump-dom", file.as_uri(),
+        ]
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout, [line for line in ended.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.mark.parametrize("make", [reports.mixed, reports.hostile, lambda: poisoned(reports.host())])
+def test_a_browser_shows_the_report_and_has_nothing_to_complain_about(
+    chromium: Run, tmp_path: Path, make: Callable[[], Report]
+) -> None:
+    report = make()
+    page, complaints = shown(chromium, tmp_path, rendered("html", report, verbosity=2))
+    assert complaints == []
+    text = html.unescape(re.sub("<[^>]*>", " ", page.partition("</style>")[2]))
+    for finding in report.findings:
+        assert finding.id in text
+
+
+def test_a_browser_runs_nothing_even_if_something_came_in(chromium: Run, tmp_path: Path) -> None:
+    page = rendered("html", reports.mixed()).replace("</body>", "<script>document.title='owned'</script></body>")
+    page, complaints = shown(chromium, tmp_path, page)
+    assert "<title>owned" not in page
+    assert any("Content Security Policy" in each for each in complaints)
+
+
+@pytest.mark.parametrize("width", [500, 1400])
+@pytest.mark.parametrize("make", [reports.mixed, reports.host, reports.hostile])
+def test_no_page_has_to_be_moved_sideways(
+    chromium: Run, tmp_path: Path, make: Callable[[], Report], width: int
+) -> None:
+    measure = "<script>document.title=document.documentElement.scrollWidth+' of '+innerWidth</script></body>"
+    page = POLICY.sub("", rendered("html", make(), verbosity=2))
+    assert page != rendered("html", make(), verbosity=2)
+    page, _ = shown(chromium, tmp_path, page.replace("</body>", measure), width)
+    found = re.search(r"<title>(\d+) of (\d+)</title>", page)
+    assert found is not None
+    assert int(found[1]) <= int(found[2])
