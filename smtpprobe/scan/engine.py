@@ -96,7 +96,7 @@ class Engine:
         limits: Limits,
         guard: Guard,
         progress: Progress,
-        resolving_at_once: int = 500,
+        targets_at_once: int,
         evidence: Sink | None = None,
     ) -> None:
         self._journal = journal
@@ -106,7 +106,7 @@ class Engine:
         self._guard = guard
         self.progress = progress
         self._pace = Pace(limits)
-        self._resolving_at_once = resolving_at_once
+        self._targets_at_once = targets_at_once
         self._evidence = evidence
         self._is_written = False
         self._loop = asyncio.get_running_loop()
@@ -198,7 +198,7 @@ class Engine:
     # --- resolving --------------------------------------------------------------------------------------------------
 
     def _begin_resolving(self) -> None:
-        while len(self._tasks) < self._resolving_at_once and self._pace.waiting + len(self._resolved) < WINDOW:
+        while len(self._tasks) < self._targets_at_once and self._pace.waiting + len(self._resolved) < WINDOW:
             if not self._queue and not self._fill_queue():
                 break
             number, line, target, facts = self._queue.pop()

@@ -268,6 +268,7 @@ class Scan:
             self._joiner(ehlo_name),
             sink,
             limits=plan.limits,
+            targets_at_once=plan.depth.targets_at_once,
             guard=plan.guard,
             progress=progress,
             evidence=evidence,

@@ -58,6 +58,14 @@ CHAINS_KEPT: Final = 4_096
 TICK_S: Final = 0.25
 """How often it is looked whether the time of a step is up; a step may take as much longer."""
 
+
+def is_fast() -> bool:
+    """Whether c-ares is there to ask the questions of a light scan."""
+    from importlib.util import find_spec
+
+    return find_spec("aiodns") is not None
+
+
 _ADDRESS_TYPES: Final = {Family.ANY: ("A", "AAAA"), Family.IPV4: ("A",), Family.IPV6: ("AAAA",)}
 
 
@@ -66,6 +74,14 @@ class Depth(StrEnum):
 
     LIGHT = "light"
     FULL = "full"
+
+    @property
+    def targets_at_once(self) -> int:
+        """How many targets may be asked about at once, so that no question waits long for its turn: the usual stub has
+        64 open (`stub.QUESTIONS_AT_ONCE`), and a full scan asks a dozen of each domain."""
+        if self is Depth.FULL:
+            return 32
+        return 500 if is_fast() else 64
 
 
 class Facts(Fact, frozen=True, kw_only=True):
