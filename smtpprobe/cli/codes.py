@@ -29,7 +29,7 @@ def _phases() -> Iterable[str]:
     "--class",
     "digit",
     section=_FILTER,
-    type=click.Choice(["2", "3", "4", "5"]),
+    type=click.Choice(["1", "2", "3", "4", "5"]),
     help="Only codes that begin with this digit.",
 )
 @option(

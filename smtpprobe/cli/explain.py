@@ -24,6 +24,8 @@ MAX_LINE_BYTES: Final = 1024 * 1024
 """Bytes of one line of a stream; sixteen times the longest reply. A longer line is answered with an error."""
 
 _SECTION: Final = "Options"
+_MAX_WORD: Final = 60
+"""Characters of a word that is not understood: so many are quoted, and compared with those that are known."""
 _FORMS: Final = (
     "a reply code (421), an enhanced code (4.7.0), a reply in quotes, an EHLO keyword (CHUNKING), a cause (greylisted),"
     " a finding (starttls-missing), - or a file of replies"
@@ -89,7 +91,7 @@ def command(what: tuple[str, ...], phase: str | None, lang: str | None, format: 
         return
     asked = recognise_all(what, is_finding)
     if isinstance(asked, str):
-        raise click.UsageError(f"{_short(asked)} is none of: {_FORMS}")
+        raise click.UsageError(f"{_short(asked)} is none of: {_FORMS}{_near(asked)}")
     _write(iter(asked), phase, lang, format)
 
 
@@ -101,14 +103,28 @@ def _is_file(word: str, is_finding: Callable[[str], bool]) -> bool:
 
     if len(word) > 4096 or "\n" in word or "\0" in word:
         return False
-    asked = recognise(word, is_finding)
-    return (asked is None or "/" in word) and os.path.isfile(word)
+    if recognise(word, is_finding) is None:
+        return os.path.sep in word or os.path.isfile(word)  # a path that leads nowhere is to be called a path
+    return os.path.sep in word and os.path.isfile(word)
+
+
+def _near(word: str) -> str:
+    """Name the word of the tables that may have been meant; empty for none."""
+    from difflib import get_close_matches
+
+    from smtpprobe import texts
+    from smtpprobe.reference import tables
+
+    findings = texts.keys(texts.DEFAULT_LANGUAGE, "findings")
+    known = {each.lower(): each for each in (*findings, *tables.diagnoses(), *tables.keywords())}
+    near = get_close_matches(word[:_MAX_WORD].strip().lower(), known, n=1)
+    return f"; did you mean {known[near[0]]}?" if near else ""
 
 
 def _short(word: str) -> str:
     from smtpprobe.render.escaping import escape
 
-    return repr(escape(word if len(word) <= 60 else word[:60] + "..."))
+    return repr(escape(word if len(word) <= _MAX_WORD else word[:_MAX_WORD] + "..."))
 
 
 # --- answers for people ---------------------------------------------------------------------------------------------

@@ -259,7 +259,7 @@ def lang_option(section: str = _SHOWN) -> Callable[[F], F]:
 
 
 def language(lang: str | None, environ: Mapping[str, str] = os.environ) -> str:
-    """Choose the language; what SMTPPROBE_LANG asks for in vain is said on stderr.
+    """Choose the language; what the environment asks for in vain is said on stderr, and how to be spared that.
 
     Raises:
         UnknownLanguageError: the option names a language that is not shipped.
@@ -267,9 +267,10 @@ def language(lang: str | None, environ: Mapping[str, str] = os.environ) -> str:
     from smtpprobe import texts
 
     chosen, missing = texts.choose_language(lang, environ)
-    if missing is not None and missing == environ.get("SMTPPROBE_LANG"):
-        # A locale that is not among the languages is nothing to talk about on every run.
-        click.echo(f"smtpprobe: no texts in {missing!r} (SMTPPROBE_LANG); using {chosen!r}", err=True)
+    if missing is not None:
+        variable = next(name for name in texts.ENVIRONMENT if environ.get(name))
+        note = f"no texts in {missing!r} ({variable}); using {chosen!r} (SMTPPROBE_LANG={chosen} says so too, without this note)"
+        click.echo(f"smtpprobe: {note}", err=True)
     return chosen
 
 

@@ -62,7 +62,7 @@ def codes(language: str, wanted: Filter) -> Iterator[Row]:
         if wanted.phase is not None and wanted.phase not in row.phases and "any" not in row.phases:
             continue
         words = _words(language, "replies", row.key)
-        where = ", ".join(_phase(language, each) for each in row.phases)
+        where = _phases(language, row.phases)
         yield _row(
             row.key,
             row.key[0],
@@ -235,10 +235,10 @@ def _both(language: str, room: str, key: str | None, *fields: str) -> Iterator[s
         yield from (words[field] for field in fields or words)
 
 
-def _phase(language: str, id: str) -> str:
-    if id == "any":
+def _phases(language: str, ids: Sequence[str]) -> str:
+    if "any" in ids:
         return texts.phrase(language, "book", "codes", "anywhere")
-    return texts.phrase(language, "labels", "phase", id)
+    return ", ".join(texts.phrase(language, "labels", "phase", each) for each in ids)
 
 
 # --- text -----------------------------------------------------------------------------------------------------------

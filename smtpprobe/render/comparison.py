@@ -121,10 +121,9 @@ def _group(group: str, is_enhanced: bool, language: str) -> str:
 
 def phases(ids: Sequence[str], language: str) -> str:
     """Name the steps of a session; ``any`` is everywhere."""
-    return ", ".join(
-        _text(language, "compare", "anywhere") if each == "any" else texts.phrase(language, "labels", "phase", each)
-        for each in ids
-    )
+    if "any" in ids:
+        return _text(language, "compare", "anywhere")
+    return ", ".join(texts.phrase(language, "labels", "phase", each) for each in ids)
 
 
 def _pair(a: Side, b: Side, language: str) -> Pair:

@@ -117,9 +117,9 @@ def _actor(actor: str, language: str) -> str:
 
 
 def _phases(ids: tuple[str, ...], language: str) -> str:
-    return ", ".join(
-        _book(language, "explain", "anywhere") if each == "any" else _label(language, "phase", each) for each in ids
-    )
+    if "any" in ids:
+        return _book(language, "explain", "anywhere")
+    return ", ".join(_label(language, "phase", each) for each in ids)
 
 
 def _class(digit: str, language: str) -> str:
@@ -217,9 +217,10 @@ def _enhanced(value: str, language: str) -> Block:
         cause = row.temporary if digit == "4" else row.permanent if digit == "5" else row.permanent or row.temporary
     advice = _words(language, "diagnoses", cause)
     note = "" if is_exact else _book(language, "explain", "unknown-enhanced", code=value)
+    retry, after_s = _retry_of_enhanced(value, digit)
+    subject = _words(language, "enhanced", f"x.{value.split('.')[1]}.x").get("name", "")
     basic = [] if row is None else [each for each in row.basic_codes.split(",") if each[0] == digit or digit == "x"]
     basic = [each for each in basic if each not in ("-", "any")]
-    after_s = diagnoses()[cause].retry_after_s if cause is not None and row is not None and row.retry == "yes" else None
     return Block(
         title=f"{value}  {words.get('name', '')}".rstrip(),
         lines=_lines(
@@ -229,9 +230,10 @@ def _enhanced(value: str, language: str) -> Block:
             ("codes.basic", ", ".join(basic)),
             ("cause", advice.get("title", "") if digit != "2" else ""),
             ("who", _actor(row.actor, language) if row is not None else ""),
-            ("retry", _retry(row.retry, after_s, language) if row is not None else ""),
+            ("retry", _retry(retry, after_s, language)),
             ("sender", advice.get("sender", "") if digit != "2" else ""),
             ("receiver", advice.get("receiver", "") if digit != "2" else ""),
+            ("compare.class", ", ".join(filter(None, (_book(language, "class", digit), subject)))),
             ("source", f"{row.reference} ({_book(language, 'status', row.kind)})" if row is not None else ""),
         ),
         facts={
@@ -240,13 +242,24 @@ def _enhanced(value: str, language: str) -> Block:
             "key": key,
             "status": row.kind if row is not None else "unknown",
             "basic_codes": basic,
-            "retry": row.retry if row is not None else None,
+            "retry": retry,
+            "retry_after_s": after_s,
             "actor": row.actor if row is not None else None,
             "diagnosis": cause,
             "references": [row.reference] if row is not None else [],
         },
         words=words,
     )
+
+
+def _retry_of_enhanced(value: str, digit: str) -> tuple[str, int | None]:
+    """Tell whether waiting helps after a code, and after how many seconds: as after a reply that has nothing else."""
+    if digit == "x":
+        return "class", None
+    from smtpprobe.reference.matching import match
+
+    found = match(None, value, None)
+    return found.retry, found.retry_after_s
 
 
 def _keyword(value: str, language: str) -> Block:
@@ -384,6 +397,7 @@ def _reply(reply: str, phase: str | None, language: str) -> Block:
     title = cause.get("title") or here.get("name") or general.get("name") or _class(_digit(code, enhanced), language)
     has_advice = bool(cause.get("sender") or cause.get("receiver"))
     no_code = "" if code is not None else _book(language, "explain", "no-code")
+    is_known = code is not None or enhanced is not None or found.diagnosis is not None
     return Block(
         title=title,
         quoted=tuple(_quoted(reply)),
@@ -393,8 +407,8 @@ def _reply(reply: str, phase: str | None, language: str) -> Block:
             ("provider", found.provider or ""),
             ("note", " ".join(filter(None, (note, no_code)))),
             ("contradiction", contradictions),
-            ("who", _actor(found.actor, language)),
-            ("retry", _retry(found.retry, found.retry_after_s, language)),
+            ("who", _actor(found.actor, language) if is_known else ""),
+            ("retry", _retry(found.retry, found.retry_after_s, language) if is_known else ""),
             ("sender", cause.get("sender", "")),
             ("receiver", cause.get("receiver", "")),
             ("fix", "" if has_advice else (here or general).get("fix", "")),

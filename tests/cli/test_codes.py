@@ -69,6 +69,11 @@ def test_the_list_has_a_heading_for_each_class_and_says_how_long_it_is(capsys: p
     ]
 
 
+def test_every_class_that_the_list_has_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    for digit in {key[0] for key in tables.codes()}:
+        assert {entry["id"][0] for entry in document(capsys, "--class", digit)["entries"]} == {digit}
+
+
 def test_a_class_chooses_codes_by_their_first_digit() -> None:
     assert ids("codes", digit="4") == [key for key in tables.codes() if key[0] == "4"]
 

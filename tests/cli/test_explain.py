@@ -149,6 +149,45 @@ def test_a_setting_in_the_words_of_a_finding_can_be_copied(language: str, capsys
     assert "<mechanisms>" in told
 
 
+@pytest.mark.parametrize(
+    ("code", "retry", "after_s"),
+    [
+        ("4.7.0", "yes", None),
+        ("4.7.1", "yes", None),
+        ("4.4.2", "yes", 900),
+        ("4.7.299", "yes", None),
+        ("4.9.9", "yes", None),
+        ("5.7.0", "no", None),
+        ("5.9.9", "no", None),
+        ("2.1.5", "n.a.", None),
+        ("x.7.1", "class", None),
+    ],
+)
+def test_whether_waiting_helps_after_an_enhanced_code_is_decided_by_its_first_digit(
+    code: str, retry: str, after_s: int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [entry] = entries(capsys, code)
+    assert (entry["retry"], entry["retry_after_s"]) == (retry, after_s)
+
+
+def test_an_enhanced_code_is_told_with_class_and_subject(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "  temporary failure, Security or policy\n" in said(capsys, "4.7.0")
+
+
+def test_of_text_without_code_and_known_words_nothing_is_claimed(capsys: pytest.CaptureFixture[str]) -> None:
+    heads = heads_of(said(capsys, "good morning").splitlines()[3:])
+    assert heads == ["Note", "How sure"]
+
+
+def test_a_code_that_is_met_anywhere_is_met_nowhere_in_particular(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "  Where       anywhere\n" in said(capsys, "421")
+
+
+def test_google_is_known_by_the_word_that_ends_its_replies(capsys: pytest.CaptureFixture[str]) -> None:
+    [entry] = entries(capsys, "550-5.7.1 [192.0.2.1] ... gsmtp")
+    assert entry["provider"] == "Google"
+
+
 def test_a_private_keyword_is_said_to_be_unknown(capsys: pytest.CaptureFixture[str]) -> None:
     assert "XFROB is not registered" in said(capsys, "xfrob")
 
@@ -213,7 +252,7 @@ def test_json_has_no_entry_for_a_file_without_replies(tmp_path: Path, capsys: py
 # --- what cannot be understood --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("word", ["foo", "42", "/no/such/file", "\x1b[2J", "x" * 100_000])
+@pytest.mark.parametrize("word", ["foo", "42", "\x1b[2J", "x" * 100_000])
 def test_what_is_not_understood_ends_with_one_line_that_names_the_forms(
     word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -232,6 +271,11 @@ def test_what_is_not_understood_ends_with_one_line_that_names_the_forms(
         (["--format", "xml", "421"], "xml"),
         (["--input-format", "ndjson", "-"], "--format ndjson, not text"),
         (["--input-format", "ndjson", "--format", "ndjson", "/no/such"], "cannot read '/no/such'"),
+        (["/no/such/file"], "cannot read '/no/such/file': No such file"),
+        (["/"], "cannot read '/': Is a directory"),
+        (["starttls-mising"], "did you mean starttls-missing?"),
+        (["GREYLISTD"], "did you mean greylisted?"),
+        (["PIPELINNG"], "did you mean PIPELINING?"),
         (["-", "421"], "do not go together"),
         (["--lang", "xx", "421"], "no texts in 'xx'"),
         ([], "Missing argument"),

@@ -53,12 +53,19 @@ def test_what_are_no_days_is_refused(text: str) -> None:
 
 def test_the_language_is_chosen_by_option_then_by_environment(capsys: pytest.CaptureFixture[str]) -> None:
     assert language("en", {"SMTPPROBE_LANG": "tlh"}) == "en"
-    assert language(None, {"LANG": "tlh_TLH.UTF-8"}) == "en"
-    assert capsys.readouterr().err == "", "a locale that is not shipped is nothing to talk about"
-    assert language(None, {"SMTPPROBE_LANG": "tlh"}) == "en"
-    assert "'tlh'" in capsys.readouterr().err
+    assert language(None, {"LANG": "C.UTF-8"}) == "en"
+    assert language(None, {"SMTPPROBE_LANG": "en", "LANG": "tlh_TLH.UTF-8"}) == "en"
+    assert capsys.readouterr().err == ""
     with pytest.raises(UnknownLanguageError):
         language("tlh", {})
+
+
+@pytest.mark.parametrize("variable", ["SMTPPROBE_LANG", "LC_ALL", "LC_MESSAGES", "LANG"])
+def test_a_language_that_is_not_shipped_is_english_with_a_note(
+    variable: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert language(None, {variable: "tlh_TLH.UTF-8"}) == "en"
+    assert capsys.readouterr().err.startswith(f"smtpprobe: no texts in 'tlh_TLH.UTF-8' ({variable}); using 'en'")
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
