@@ -259,7 +259,7 @@ def lang_option(section: str = _SHOWN) -> Callable[[F], F]:
 
 
 def language(lang: str | None, environ: Mapping[str, str] = os.environ) -> str:
-    """Choose the language; what the environment asks for in vain is said on stderr, and how to be spared that.
+    """Choose the language; what the environment asks for in vain is said on stderr.
 
     Raises:
         UnknownLanguageError: the option names a language that is not shipped.
@@ -269,8 +269,7 @@ def language(lang: str | None, environ: Mapping[str, str] = os.environ) -> str:
     chosen, missing = texts.choose_language(lang, environ)
     if missing is not None:
         variable = next(name for name in texts.ENVIRONMENT if environ.get(name))
-        note = f"no texts in {missing!r} ({variable}); using {chosen!r} (SMTPPROBE_LANG={chosen} says so too, without this note)"
-        click.echo(f"smtpprobe: {note}", err=True)
+        click.echo(f"smtpprobe: no texts in {missing!r} ({variable}); using {chosen!r}", err=True)
     return chosen
 
 
