@@ -6,8 +6,8 @@ below it, as target and as mail host.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from smtpprobe.errors import OptionError
@@ -37,12 +37,11 @@ class Guard(Fact, frozen=True, kw_only=True):
         """Say why an address is left alone; None where nothing speaks against it."""
         if self.is_private_allowed and not self.networks:
             return None
-        ip = ip_address(address)
-        mapped = getattr(ip, "ipv4_mapped", None)
-        for form in (ip,) if mapped is None else (ip, mapped):
+        for form in _forms(address):
             if any(form in network for network in _networks(self.networks)):
                 return EXCLUDED
-            if not self.is_private_allowed and (not form.is_global or form.is_multicast):
+            is_site_local = isinstance(form, IPv6Address) and form.is_site_local  # RFC 3879 4
+            if not self.is_private_allowed and (not form.is_global or form.is_multicast or is_site_local):
                 return NOT_PUBLIC  # RFC 6890 and the registries that it founded
         return None
 
@@ -71,6 +70,23 @@ def read_exclusions(lines: Iterable[str], *, is_private_allowed: bool = False) -
                 f"exclude file, line {number}: {quoted(text)} is no name, address or network: {error}"
             ) from error
     return Guard(names=frozenset(names), networks=tuple(networks), is_private_allowed=is_private_allowed)
+
+
+_NAT64: Final = ip_network("64:ff9b::/96")
+"""RFC 6052 2.1."""
+
+
+def _forms(address: str) -> Iterator[IPv4Address | IPv6Address]:
+    """An address, and the IPv4 address that is in it: what is sent to the one arrives at the other."""
+    ip = ip_address(address)
+    yield ip
+    if isinstance(ip, IPv6Address):
+        if ip.ipv4_mapped is not None:  # RFC 4291 2.5.5.2
+            yield ip.ipv4_mapped
+        if ip.sixtofour is not None:  # RFC 3056 2
+            yield ip.sixtofour
+        if ip in _NAT64:
+            yield IPv4Address(int(ip) & 0xFFFFFFFF)
 
 
 _known: dict[tuple[str, ...], tuple[IPv4Network | IPv6Network, ...]] = {}
