@@ -16,6 +16,7 @@ from junitparser import Error, Failure, JUnitXml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from smtpprobe import __version__
 from smtpprobe.evidence import Conversation, Evidence, Reply, Target
 from smtpprobe.render import FORMATS, renderer
 from smtpprobe.render.nagios import exit_status
@@ -280,3 +281,24 @@ def test_the_html_asks_for_nothing_from_anywhere() -> None:
     assert "default-src 'none'" in text
     assert not re.search(r"url\(|@import|<script|<link|src=", text)
     assert text.count("<svg") >= 3
+
+
+# --- as a whole -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("format", "ending"),
+    [
+        ("markdown", "md"),
+        ("csv", "csv"),
+        ("junit", "xml"),
+        ("sarif", "sarif"),
+        ("github", "github.txt"),
+        ("gitlab", "gitlab.json"),
+        ("nagios", "nagios.txt"),
+        ("prometheus", "prom"),
+    ],
+)
+def test_a_format_looks_as_it_did(format: str, ending: str, golden: Callable[[str, str], None]) -> None:
+    text = rendered(format, reports.mixed(), reports.host()).replace("\r\n", "\n")
+    golden(f"formats.{ending}", text.replace(__version__, "VERSION"))
