@@ -5,7 +5,8 @@
 start    CPU of ``smtpprobe explain 421`` against a bare ``import click``, in paired runs with compiled modules
 match    time of judging one reply, warm
 hostile  the slowest text for each expression, and lines of 64 KiB
-quality  precision and recall on the made-up replies of ``tests/reference/replies.tsv``
+quality  precision and recall on the made-up replies of ``tests/reference/replies.tsv``: of whole replies, and of
+         their codes and steps alone, as for a text in a language that nobody knows
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from functools import partial
 from pathlib import Path
 
 from smtpprobe.reference import banners, patterns
-from smtpprobe.reference.matching import match
+from smtpprobe.reference.matching import Match, match
 from smtpprobe.reference.reading import ReadReply, read_reply
 from smtpprobe.reference.recognition import MAX_TEXT, expression
 
@@ -113,24 +114,51 @@ def hostile() -> None:
         print(f"  64 KiB of {piece!r:28} {took / 1000:6.2f} ms")
 
 
+class Tally:
+    """How often each kind was wanted, given, and right."""
+
+    def __init__(self) -> None:
+        self.wanted: collections.Counter[str] = collections.Counter()
+        self.given: collections.Counter[str] = collections.Counter()
+        self.right: collections.Counter[str] = collections.Counter()
+        self.sure_and_wrong = 0
+
+    def add(self, wanted: str, found: Match) -> None:
+        self.wanted[wanted] += 1
+        self.given[found.category] += 1
+        self.right[wanted] += found.category == wanted
+        self.sure_and_wrong += found.category != wanted and found.confidence in ("certain", "likely")
+
+    def precision(self, kind: str) -> str:
+        """Of those that were given this kind, how many have it; a dash where none was."""
+        return f"{self.right[kind] / self.given[kind]:.2f}" if self.given[kind] else "-"
+
+    def recall(self, kind: str) -> str:
+        return f"{self.right[kind] / self.wanted[kind]:.2f}"
+
+    @property
+    def summary(self) -> tuple[str, str]:
+        """Which part of all is right, and which part is called certain or likely and wrong."""
+        total = sum(self.wanted.values())
+        return f"{sum(self.right.values()) / total:.2f}", f"{self.sure_and_wrong / total:.3f}"
+
+
 def quality() -> None:
-    wanted: collections.Counter[str] = collections.Counter()
-    given: collections.Counter[str] = collections.Counter()
-    right: collections.Counter[str] = collections.Counter()
-    sure_and_wrong = 0
+    whole, bare = Tally(), Tally()
     for category, phase, text in rows():
-        reply = read_reply(text)
-        found = match(reply.code, reply.enhanced, None if phase == "-" else phase, reply.lines)
-        wanted[category] += 1
-        given[found.category] += 1
-        right[category] += found.category == category
-        sure_and_wrong += found.category != category and found.confidence in ("certain", "likely")
-    print(f"{'kind':22} {'replies':>7} {'precision':>9} {'recall':>7}")
-    for category, count in sorted(wanted.items()):
-        precision = right[category] / given[category] if given[category] else 0.0
-        print(f"{category:22} {count:7} {precision:9.2f} {right[category] / count:7.2f}")
-    total = sum(wanted.values())
-    print(f"{'all':22} {total:7} {sum(right.values()) / total:9.2f}; sure and wrong: {sure_and_wrong / total:.3f}")
+        reply, step = read_reply(text), None if phase == "-" else phase
+        whole.add(category, match(reply.code, reply.enhanced, step, reply.lines))
+        bare.add(category, match(reply.code, reply.enhanced, step))
+    print(f"{'':22} {'':7}  {'whole replies':>17}  {'codes and step only':>19}")
+    print(f"{'kind':22} {'replies':>7}  {'precision':>10} {'recall':>6}  {'precision':>12} {'recall':>6}")
+    for kind, count in sorted(whole.wanted.items()):
+        print(
+            f"{kind:22} {count:7}  {whole.precision(kind):>10} {whole.recall(kind):>6}"
+            f"  {bare.precision(kind):>12} {bare.recall(kind):>6}"
+        )
+    total = sum(whole.wanted.values())
+    print(f"{'all: right':22} {total:7}  {whole.summary[0]:>17}  {bare.summary[0]:>19}")
+    print(f"{'all: sure and wrong':22} {total:7}  {whole.summary[1]:>17}  {bare.summary[1]:>19}")
 
 
 PARTS: dict[str, Callable[[], None]] = {"start": start, "match": match_, "hostile": hostile, "quality": quality}
