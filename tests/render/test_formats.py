@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import jsonschema  # type: ignore[import-untyped]
 import msgspec
@@ -196,6 +197,27 @@ def test_junit_fails_at_the_threshold_and_tells_errors_apart() -> None:
     with_warnings = results(fail_on=Severity.WARNING)
     assert with_warnings.count(Failure) == 2
     assert with_warnings.count(Error) == 1
+
+
+def test_junit_tells_how_long_the_probes_took() -> None:
+    both = (reports.mixed(), reports.host())
+    document = JUnitXml.fromstring(rendered("junit", *both).encode())
+    assert [suite.time for suite in document] == pytest.approx([each.evidence.elapsed_s for each in both], abs=0.001)
+    assert document.time == pytest.approx(sum(each.evidence.elapsed_s for each in both), abs=0.002)
+
+
+def test_junit_has_no_attribute_that_jenkins_does_not_know() -> None:
+    root = ElementTree.fromstring(rendered("junit", *(make() for make in reports.ALL.values())))  # noqa: S314 - our own
+    known = {
+        "testsuites": {"name", "time", "tests", "failures", "errors"},
+        "testsuite": {"name", "time", "tests", "failures", "errors", "skipped", "timestamp", "hostname"},
+        "testcase": {"name", "time", "classname"},
+        "error": {"type", "message"},
+        "failure": {"type", "message"},
+        "system-out": set(),
+    }
+    for element in root.iter():
+        assert set(element.attrib) <= known[element.tag], element.tag
 
 
 def test_sarif_names_each_rule_once_and_points_to_it() -> None:
