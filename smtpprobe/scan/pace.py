@@ -99,6 +99,7 @@ class Pace:
                 self._pass_on(job)
             elif job.provider is not None and self._providers.get(job.provider, 0) >= limits.per_provider:
                 self._behind_provider.setdefault(job.provider, deque()).append(job)
+                self._pass_on(job)
             else:
                 self._begin(job, now_s)
                 return job
@@ -161,6 +162,8 @@ class Pace:
 
     def _pass_on(self, job: Job) -> None:
         """A job that was let in where there was room waits for something else: the next one may have the room."""
+        if job.address in self._behind_address and job.address not in self._addresses:
+            self._release(self._behind_address, job.address)
         if job.network in self._behind_network and self._networks.get(job.network, 0) < self._limits.per_network:
             self._release(self._behind_network, job.network)
         provider = job.provider
