@@ -52,8 +52,7 @@ def _phases() -> Iterable[str]:
     "--format",
     section=_SECTION,
     type=click.Choice(["text", "json", "markdown", "ndjson"]),
-    default="text",
-    help="How to write it.",
+    help="How to write it: text, or ndjson where that is what comes in.",
 )
 @option(
     "--input-format",
@@ -63,7 +62,7 @@ def _phases() -> Iterable[str]:
     help='What a file or - holds: replies as they are, or one JSON object a line: {"id": ..., "reply": ..., "phase":'
     " ...}.",
 )
-def command(what: tuple[str, ...], phase: str | None, lang: str | None, format: str, input_format: str) -> None:
+def command(what: tuple[str, ...], phase: str | None, lang: str | None, format: str | None, input_format: str) -> None:
     """Say what a reply, a code or a keyword means, who must act, whether to try again, and what to check first.
 
     X is a reply code (421), an enhanced code (4.7.0), a whole reply in quotes, an EHLO keyword (CHUNKING), a cause
@@ -76,7 +75,7 @@ def command(what: tuple[str, ...], phase: str | None, lang: str | None, format: 
       smtpprobe explain --input-format ndjson --format ndjson - < replies.ndjson
     """
     if input_format == "ndjson":
-        if format != "ndjson":
+        if format not in (None, "ndjson"):
             raise click.UsageError(f"--input-format ndjson is answered with --format ndjson, not {format}")
         _stream(what, phase)
         return
@@ -87,12 +86,12 @@ def command(what: tuple[str, ...], phase: str | None, lang: str | None, format: 
     if files and len(files) < len(what):
         raise click.UsageError(f"files and questions do not go together: {files[0]}")
     if files:
-        _write(_asked_in_files(files), phase, lang, format)
+        _write(_asked_in_files(files), phase, lang, format or "text")
         return
     asked = recognise_all(what, is_finding)
     if isinstance(asked, str):
         raise click.UsageError(f"{_short(asked)} is none of: {_FORMS}{_near(asked)}")
-    _write(iter(asked), phase, lang, format)
+    _write(iter(asked), phase, lang, format or "text")
 
 
 def _is_file(word: str, is_finding: Callable[[str], bool]) -> bool:

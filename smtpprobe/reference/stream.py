@@ -30,7 +30,7 @@ def answer(line: bytes | None, number: int, phases: frozenset[str], default_phas
     if line is None:
         return _write({"id": None, "line": number, "error": "the line is too long"})
     try:
-        asked = json.loads(line)
+        asked = json.loads(line, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         return _write({"id": None, "line": number, "error": f"not JSON: {error}"})
     if not isinstance(asked, dict):
@@ -43,6 +43,11 @@ def answer(line: bytes | None, number: int, phases: frozenset[str], default_phas
     if phase is not None and (not isinstance(phase, str) or phase not in phases):
         return _write({"id": id_, "line": number, "error": f"no such phase: {str(phase)[:_MAX_TOLD]!r}"})
     return _write({"id": id_, **classify(reply, phase or default_phase)})
+
+
+def _refuse(constant: str) -> None:
+    """Python reads NaN and Infinity, which JSON has not; given back as an id they would be no JSON (RFC 8259 6)."""
+    raise ValueError(f"{constant} is no value of JSON")
 
 
 def classify(reply: str, phase: str | None) -> dict[str, Any]:

@@ -23,6 +23,8 @@ MAX_SHOWN_LINES: Final = 20
 """Lines of a reply that are shown; the rest is counted."""
 MAX_SHOWN_CHARACTERS: Final = 600
 """Characters of one line that are shown."""
+MAX_KEYWORD: Final = 40
+"""Characters of an EHLO keyword that is in no list."""
 _STEPS: Final = ("fix", "sender", "receiver")
 """Headings under which each line is a step."""
 
@@ -397,6 +399,7 @@ def _reply(reply: str, phase: str | None, language: str) -> Block:
     title = cause.get("title") or here.get("name") or general.get("name") or _class(_digit(code, enhanced), language)
     has_advice = bool(cause.get("sender") or cause.get("receiver"))
     no_code = "" if code is not None else _book(language, "explain", "no-code")
+    software = _software(read, phase)
     is_known = code is not None or enhanced is not None or found.diagnosis is not None
     return Block(
         title=title,
@@ -405,6 +408,7 @@ def _reply(reply: str, phase: str | None, language: str) -> Block:
             language,
             ("cause", cause.get("meaning", "")),
             ("provider", found.provider or ""),
+            ("software", _software_words(software, language)),
             ("note", " ".join(filter(None, (note, no_code)))),
             ("contradiction", contradictions),
             ("who", _actor(found.actor, language) if is_known else ""),
@@ -420,7 +424,7 @@ def _reply(reply: str, phase: str | None, language: str) -> Block:
             ("see", "\n".join(found.links)),
         )
         + _offered(read, language),
-        facts={"kind": "reply", "reply": reply, **_reply_facts(code, enhanced, phase, found)},
+        facts={"kind": "reply", "reply": reply, **_reply_facts(code, enhanced, phase, found), "software": software},
         words={
             "title": title,
             "cause": cause,
@@ -437,12 +441,50 @@ def _offered(read: ReadReply, language: str) -> tuple[Line, ...]:
     """What each keyword of an EHLO reply means (RFC 5321 4.1.1.1: the first line greets, the others are keywords)."""
     if read.code != 250 or len(read.lines) < 2:
         return ()
+    offered = read.lines[1 : MAX_SHOWN_LINES + 1]
+    known = {line: keyword_of(line) for line in offered}
+    if not any(known.values()):  # some other reply of several lines
+        return ()
     told = {}
-    for line in read.lines[1 : MAX_SHOWN_LINES + 1]:
-        keyword = keyword_of(line)
+    for line, keyword in known.items():
         if keyword is not None:
             told[keyword] = _words(language, "keywords", keyword).get("meaning", "")
+        elif (word := line.partition(" ")[0]) and _is_keyword(word):
+            told[word.upper()] = _label(language, "conversation", "unknown-keyword")
     return tuple(Line(keyword, meaning) for keyword, meaning in told.items() if meaning)
+
+
+def _is_keyword(word: str) -> bool:
+    """RFC 5321 4.1.1.1: letters, digits and hyphens. Longer ones than any that is used are somebody's text."""
+    return len(word) <= MAX_KEYWORD and word.isascii() and word.replace("-", "").isalnum()
+
+
+def _software(read: ReadReply, phase: str | None) -> dict[str, Any] | None:
+    """Which software a greeting or an EHLO reply gives away; None for other replies and for what is not known."""
+    is_greeting = read.code == 220 or phase == "greeting"
+    if not is_greeting and (read.code != 250 or len(read.lines) < 2):
+        return None
+    from smtpprobe.reference.fingerprints import of_ehlo, of_greeting
+
+    found = of_greeting(read.lines) if is_greeting else of_ehlo(read.lines)
+    if found is None:
+        return None
+    row = found.row
+    return {
+        "product": row.product,
+        "version": found.version,
+        "vendor": row.vendor,
+        "provider": row.provider,
+        "confidence": row.confidence,
+        "rule": f"banner:{row.id}",
+    }
+
+
+def _software_words(software: dict[str, Any] | None, language: str) -> str:
+    if software is None:
+        return ""
+    name = " ".join(filter(None, (software["product"], escape(software["version"] or ""))))
+    return f"{name} ({_label(language, 'confidence', software['confidence'])}, {software['rule']})"
 
 
 def _digit(code: int | None, enhanced: str | None) -> str:

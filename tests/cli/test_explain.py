@@ -103,7 +103,7 @@ def test_a_reply_without_its_quotes_is_understood(capsys: pytest.CaptureFixture[
 def test_the_keywords_of_an_ehlo_reply_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
     out = said(capsys, "250-mx.dest.example\n250-SIZE 1000\n250-XFROB\n250 CHUNKING", "--phase", "ehlo")
     heads = heads_of(out.splitlines()[5:])
-    assert heads[-2:] == ["SIZE", "CHUNKING"]
+    assert heads[-3:] == ["SIZE", "XFROB", "CHUNKING"]
 
 
 def test_words_alone_are_judged_and_the_missing_code_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -188,6 +188,39 @@ def test_google_is_known_by_the_word_that_ends_its_replies(capsys: pytest.Captur
     assert entry["provider"] == "Google"
 
 
+@pytest.mark.parametrize(
+    ("reply", "product", "version"),
+    [
+        ("220 mx.dest.example ESMTP Postfix (3.7.11)", "Postfix", "3.7.11"),
+        ("220-mx.dest.example ESMTP Exim 4.96 Mon, 02 Jun 2025 10:00:00 +0200\n220 no spam", "Exim", "4.96"),
+        ("250-mx.dest.example\n250-X-ANONYMOUSTLS\n250 X-EXPS NTLM", "Microsoft Exchange", None),
+    ],
+)
+def test_the_software_of_a_greeting_or_an_ehlo_reply_is_named(
+    reply: str, product: str, version: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [entry] = entries(capsys, reply)
+    assert entry["software"]["product"].startswith(product)
+    assert entry["software"]["version"] == version
+    [line] = [line for line in said(capsys, reply).splitlines() if line.startswith("  Software ")]
+    assert f" {' '.join(filter(None, (entry['software']['product'], version)))} (" in line
+
+
+def test_no_software_is_named_for_what_nobody_is_known_to_say(capsys: pytest.CaptureFixture[str]) -> None:
+    greeting, other = entries(capsys, "220 mx.dest.example ready", "550 5.1.1 Postfix does not know you")
+    assert greeting["software"] is None
+    assert other["software"] is None
+
+
+def test_each_keyword_of_an_ehlo_reply_is_told_also_one_that_is_not_registered(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = said(capsys, "250-mx.dest.example\n250-SIZE 1000\n250-xfrob 7\n250-\x1b[2J\n250 PIPELINING")
+    assert heads_of(told.split("RFC 5321", 1)[1].splitlines()[1:]) == ["SIZE", "XFROB", "PIPELINING"]
+    assert "XFROB       not registered, meaning not known" in told
+    assert heads_of(said(capsys, "250-Thanks a lot\n250 message queued").splitlines()[4:])[-1] == "Source"
+
+
 def test_a_private_keyword_is_said_to_be_unknown(capsys: pytest.CaptureFixture[str]) -> None:
     assert "XFROB is not registered" in said(capsys, "xfrob")
 
@@ -249,6 +282,16 @@ def test_json_has_no_entry_for_a_file_without_replies(tmp_path: Path, capsys: py
     assert entries(capsys, str(tmp_path / "none")) == []
 
 
+def test_a_stream_of_ndjson_is_answered_in_kind_unless_told_otherwise(tmp_path: Path) -> None:
+    asked = '{"id": 1, "reply": "550 5.1.1 no such user"}\n{"id": NaN, "reply": "550"}\n'
+    ended = subprocess.run(
+        [*RUN, "--input-format", "ndjson", "-"], input=asked, capture_output=True, text=True, timeout=60
+    )
+    first, second = map(json.loads, ended.stdout.splitlines())
+    assert (first["id"], first["category"]) == (1, "user_unknown")
+    assert (second["id"], second["error"]) == (None, "not JSON: NaN is no value of JSON")
+
+
 # --- what cannot be understood --------------------------------------------------------------------------------------
 
 
@@ -269,7 +312,7 @@ def test_what_is_not_understood_ends_with_one_line_that_names_the_forms(
     [
         (["--phase", "lunch", "421"], "'lunch' is not one of"),
         (["--format", "xml", "421"], "xml"),
-        (["--input-format", "ndjson", "-"], "--format ndjson, not text"),
+        (["--input-format", "ndjson", "--format", "text", "-"], "--format ndjson, not text"),
         (["--input-format", "ndjson", "--format", "ndjson", "/no/such"], "cannot read '/no/such'"),
         (["/no/such/file"], "cannot read '/no/such/file': No such file"),
         (["/"], "cannot read '/': Is a directory"),
