@@ -45,7 +45,7 @@ class RepeatedProbes:
     def __init__(
         self,
         targets: Sequence[Target],
-        options: Options,
+        options: Sequence[Options],
         pace: Pace,
         *,
         count: int | None = None,
@@ -54,6 +54,7 @@ class RepeatedProbes:
         """Prepare them; they begin with the context.
 
         Args:
+            options: of each target.
             count: so many probes of each target; None: without end.
             for_s: end after so many seconds; None: never.
         """
@@ -146,7 +147,7 @@ class RepeatedProbes:
                 await self._reported[number].wait()
                 self._reported[number].clear()
         except Exception:
-            self._cancel()  # what is wrong with an option is wrong for all targets
+            self._cancel()  # an option that cannot be used is a mistake of the caller, and the end of all
             raise
 
     async def _probe(self, number: int, target: Target) -> Evidence:
@@ -155,7 +156,7 @@ class RepeatedProbes:
             async with self._at_once:
                 freed = self._freed
                 try:
-                    return await collect(target, self._options, on_progress=partial(self._admit, number))
+                    return await collect(target, self._options[number], on_progress=partial(self._admit, number))
                 except _NotYetError as error:
                     wait_s = error.wait_s
             if wait_s == math.inf:

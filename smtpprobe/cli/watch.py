@@ -1,4 +1,8 @@
-"""``smtpprobe watch``: probe targets again and again, and say what changes."""
+"""``smtpprobe watch``: probe targets again and again, and say what changes.
+
+It keeps nothing unless it is told where: who only looks does not expect a file that grows, and whoever keeps a history
+wants to say which one.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,16 @@ from typing import Any, Final
 import click
 
 from smtpprobe.cli import EXIT_INTERRUPTED
+from smtpprobe.cli.expected import config_option
 from smtpprobe.cli.options import Duration, OneOf, SectionedCommand, lang_option, option, probe_options
 
 _WHEN: Final = "When"
 _SHOWN: Final = "Report"
 
 DEFAULT_EVERY_S: Final = 30.0
+
+_TIMES: Final = {"timeout": ("timeout_s", "greeting_timeout_s"), "deadline": ("deadline_s",)}
+"""Option -> the fields of `Options` that it sets."""
 
 EXIT_STATUS: Final = """\b
 Exit status:
@@ -30,7 +38,7 @@ Exit status:
     short_help="Probe again and again, and say what changes.",
     epilog=EXIT_STATUS,
 )
-@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+@click.argument("targets", metavar="[TARGET]...", nargs=-1)
 @option(
     "--every",
     section=_WHEN,
@@ -73,6 +81,7 @@ Exit status:
 )
 @lang_option(_SHOWN)
 @probe_options
+@config_option
 def command(
     targets: tuple[str, ...],
     every: float,
@@ -84,11 +93,13 @@ def command(
     bell: bool,
     format: str | None,
     lang: str | None,
+    config: str | None,
     **probe: Any,
 ) -> int:
     """Probe each TARGET again and again, and say what changes.
 
-    A target is what 'smtpprobe check' takes. A change is another state, or a problem that comes or goes.
+    A target is what 'smtpprobe check' takes, also a name of smtpprobe.toml; without any, all of that file are watched.
+    A change is another state, or a problem that comes or goes.
 
     \b
     Examples:
@@ -96,17 +107,18 @@ def command(
       smtpprobe watch --every 10s --until ok --for 10m mx1.example.org:25
       smtpprobe watch --history mail.db --bell example.org example.net
     """
+    from smtpprobe.cli.expected import jobs
     from smtpprobe.cli.options import language, options
-    from smtpprobe.targets import parse_target
 
     shown_in = language(lang)
-    chosen = options(**probe)
-    parsed = list({each.text: each for each in map(parse_target, targets)}.values())
+    timed = [field for name in ("timeout", "deadline") if probe[name] is not None for field in _TIMES[name]]
+    run = jobs(targets, config, options(**probe), timeouts=timed)
+    run = list({each.target.text: each for each in run}.values())  # one that is named twice is watched once
+    parsed = [each.target for each in run]
 
     # What was typed is in order; now for what takes time to import.
     from contextlib import ExitStack
 
-    from smtpprobe.checks import judge
     from smtpprobe.cli.background import stopping
     from smtpprobe.cli.repeating import RepeatedProbes
     from smtpprobe.cli.reporting import EXIT_STATUS as STATUS
@@ -125,12 +137,12 @@ def command(
 
             kept = stack.enter_context(History(history))
         screen = make_screen(format, parsed, every, shown_in)
-        probes = RepeatedProbes(parsed, chosen, Pace(every), count=count, for_s=for_s)
+        probes = RepeatedProbes(parsed, [each.options for each in run], Pace(every), count=count, for_s=for_s)
         was_stopped = stack.enter_context(stopping(probes.stop))
         stack.enter_context(probes)
         screen.begin()
         for seen in probes:
-            new = sighting(judge(seen.evidence), Severity(fail_on))
+            new = sighting(run[seen.number].judge(seen.evidence), Severity(fail_on))
             changed = change(latest[seen.number], new)
             is_first = latest[seen.number] is None
             latest[seen.number] = new

@@ -99,6 +99,33 @@ def test_the_words_are_those_of_the_language(world: SmallWorld, capsys: pytest.C
     assert "起初为" in capsys.readouterr().out
 
 
+def test_a_file_says_what_is_watched_and_expected(
+    world: SmallWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = world.servers["healthy"]
+    text = f"""
+    [targets.small]
+    target = "{world.target("healthy")}"
+    expect = {{ size = 99999999 }}
+
+    [targets.any]
+    target = "smtp://{world.target("healthy")}"
+    """
+    (tmp_path / "smtpprobe.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    assert watch(world, "--count", "1") == 1
+    lines = {(found := json.loads(line))["target"]: found for line in capsys.readouterr().out.splitlines()}
+    assert len(lines) == len(server.visits) == 2
+    outcomes = {target: each["outcome"] for target, each in lines.items()}
+    assert outcomes == {world.target("healthy"): "findings", f"smtp://{world.target('healthy')}": "passed"}
+    assert watch(world, "--count", "1", "any") == 0
+
+
+def test_a_target_that_is_named_twice_is_watched_once(world: SmallWorld) -> None:
+    assert watch(world, "--count", "2", world.target("healthy"), world.target("healthy")) == 0
+    assert len(world.servers["healthy"].visits) == 2
+
+
 # --- how it ends ----------------------------------------------------------------------------------------------------
 
 
@@ -167,6 +194,7 @@ def test_a_reader_that_goes_ends_it_quietly(world: SmallWorld) -> None:
         (["--history", "missing/h.db", "127.0.0.1"], "missing/h.db"),
         (["--ca", "missing.pem", "--format", "text", "127.0.0.1"], "missing.pem"),
         (["exa mple.org"], "target"),
+        (["--config", "missing.toml"], "missing.toml"),
         ([], "TARGET"),
     ],
 )
