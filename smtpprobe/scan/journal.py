@@ -71,22 +71,33 @@ class Journal:
         """
         try:
             self._db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
-            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute("PRAGMA cache_size = -8192")
-            self._db.execute("PRAGMA temp_store = FILE")
-            is_new = not self._db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-            if is_new:
-                self._db.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-                self._set("format", FORMAT)
-            elif self.get("format") != FORMAT:
-                raise EvidenceError(f"{path} was written by another version")
-            self._db.execute("BEGIN")
+        except sqlite3.Error as error:
+            raise EvidenceError(f"{path} cannot be used as journal: {error}") from error
+        try:
+            self._begin(path)
         except sqlite3.OperationalError as error:
+            self._db.close()
             raise EvidenceError(f"{path} cannot be used as journal: {error}") from error
         except sqlite3.DatabaseError as error:
+            self._db.close()
             raise EvidenceError(f"{path} is no journal of a scan: {error}") from error
+        except EvidenceError:
+            self._db.close()
+            raise
+
+    def _begin(self, path: str) -> None:
+        one = self._db.execute
+        one("PRAGMA locking_mode = EXCLUSIVE")
+        one("PRAGMA journal_mode = WAL")
+        one("PRAGMA synchronous = NORMAL")
+        one("PRAGMA cache_size = -8192")
+        one("PRAGMA temp_store = FILE")
+        is_new = not one("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        if is_new:
+            self._db.executescript(f"BEGIN; {_SCHEMA} INSERT INTO meta VALUES('format', {FORMAT}); COMMIT;")
+        elif self.get("format") != FORMAT:
+            raise EvidenceError(f"{path} was written by another version")
+        one("BEGIN")
 
     def close(self) -> None:
         """Leave what was not committed, and let go of the file."""
