@@ -198,8 +198,10 @@ def _cell(value: Any) -> Any:
     """A value for a spreadsheet, which must not take a server's words for a formula."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value
+    if isinstance(value, str):
+        value = value.replace("\r", " ")  # the writer does not quote it, and readers take it for the end of a row
+        if value[:1] in ("=", "+", "-", "@", "\t"):
+            return "'" + value
     return value
 
 
