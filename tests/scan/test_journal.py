@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -128,8 +129,7 @@ def test_a_second_scan_cannot_use_the_same_journal(
     journal: Journal, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal.add_targets(ROWS)
-    connect = sqlite3.connect
-    monkeypatch.setattr("sqlite3.connect", lambda *given, **named: connect(*given, **named, timeout=0.01))
+    monkeypatch.setattr("sqlite3.connect", partial(sqlite3.connect, timeout=0.01))
     with pytest.raises(EvidenceError, match=r"cannot be used as journal: .*locked"):
         Journal(path)
 
