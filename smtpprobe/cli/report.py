@@ -51,7 +51,8 @@ def command(files: tuple[str, ...], group_by: str | None, top: int, format: str,
     """Sum up the results of a scan: how many targets answer, encrypt and can be trusted, and what is wrong elsewhere.
 
     RESULTS is what 'smtpprobe scan' wrote: NDJSON, also compressed by gzip or zstd, Parquet or SQLite; the content
-    decides, not the name. '-' is NDJSON from the standard input. Several files are counted as one scan.
+    decides, not the name. A folder stands for the parts in it that a distributed scan wrote. '-' is NDJSON from the
+    standard input. Several files are counted as one scan.
 
     Every share says of how many it is. What a light scan does not ask for, DANE and MTA-STS, is said to be not asked,
     never to be missing. Records that cannot be read are counted and told on stderr; the others are reported.

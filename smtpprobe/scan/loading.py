@@ -3,7 +3,7 @@
 The first bytes say what a file is, whatever it is called: NDJSON, plain or compressed by gzip or zstd; Parquet with the
 JSON of each result in the column ``result``; SQLite with it in the column ``json`` of the table ``result``. A record
 that is no result is a value too, never the end of the reading: a scan that was cut off must still be of use. Nothing is
-held in memory but the record at hand.
+held in memory but the record at hand. A folder stands for the parts in it that a distributed scan wrote.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ MAX_LINE_BYTES: Final = 4 * 1024 * 1024
 BATCH_ROWS: Final = 512
 """Rows of a Parquet file that are read at once."""
 
+PARTS: Final = "part-*"
+
 PARQUET_COLUMN: Final = "result"
 SQLITE_QUERY: Final = "SELECT json FROM result"
 
@@ -57,10 +59,16 @@ class _CutShortError(Exception):
 def read_results(path: str) -> Iterator[Result | Unreadable]:
     """Read the results of a file; ``-`` is the standard input, which must be NDJSON, plain or compressed.
 
+    Of a folder, the files ``part-*`` are read in the order of their names.
+
     Raises:
         EvidenceError: the file cannot be read, or has no place where results would be; the message names it.
         MissingExtraError: its form needs a package that is not installed.
     """
+    files = [] if path == STDIN else sorted(Path(path).glob(PARTS))
+    if files:
+        yield from _results_in(files)
+        return
     name = "standard input" if path == STDIN else path
     number = 0
     try:
@@ -75,6 +83,12 @@ def read_results(path: str) -> Iterator[Result | Unreadable]:
         raise EvidenceError(f"{name}: {error.strerror or error}") from error
     except EvidenceError as error:
         raise EvidenceError(f"{name}: {error}") from error
+
+
+def _results_in(files: Iterable[Path]) -> Iterator[Result | Unreadable]:
+    for file in files:
+        for each in read_results(str(file)):
+            yield Unreadable(each.number, f"{file.name}: {each.why}") if isinstance(each, Unreadable) else each
 
 
 def _result(number: int, record: str | bytes) -> Result | Unreadable:

@@ -79,6 +79,19 @@ def test_the_tables_that_a_scan_writes_are_read(
     assert list(read_results(str(tmp_path / "r"))) == town()
 
 
+def test_a_folder_stands_for_the_files_in_it(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "part-00001.parquet", [LINES[2], b"{broken"])
+    write_parquet(tmp_path / "part-00000.parquet", list(LINES[:2]))
+    (tmp_path / "_SUCCESS").write_text("{}\n", encoding="ascii")
+    (tmp_path / "_scan").mkdir()
+    (tmp_path / ".hidden").write_text("nothing\n", encoding="ascii")
+    *found, broken = read_results(str(tmp_path))
+    assert found == town()[:3]
+    assert isinstance(broken, Unreadable)
+    assert broken.number == 2
+    assert broken.why.startswith("part-00001.parquet: ")
+
+
 def test_the_ending_does_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "results.txt"
     path.write_bytes(gzip.compress(NDJSON))
