@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml  # type: ignore[import-untyped]
 from junitparser import JUnitXml
@@ -367,14 +368,16 @@ def test_the_suite_of_the_readme_passes(here: Surroundings) -> None:
     file = here.folder / "test_readme.py"
     file.write_text(code)
     ended = pytest_run(here, file)
-    assert (ended.returncode, ended.stdout.splitlines()[-1].split(" in ")[0]) == (0, "3 passed"), ended.stdout
+    assert (ended.returncode, ended.stdout.splitlines()[-1].split(" in ")[0]) == (0, "4 passed"), ended.stdout
 
 
 def test_the_ids_that_examples_and_readme_name_are_those_of_findings() -> None:
     from smtpprobe.checks import KINDS
+    from smtpprobe.expectations.model import Expected
 
+    keys = {each.encode_name for each in msgspec.structs.fields(Expected)}
     texts = [readme(), *(path.read_text() for path in EXAMPLES.rglob("*") if path.suffix in (".py", ".yml"))]
     pattern = r"\b(?:starttls|ptr|domain|mx|certificate)-[a-z-]+[a-z]\b"
     named = {each for text in texts for each in re.findall(pattern, text)}
     assert named
-    assert named <= set(KINDS)
+    assert named <= {*KINDS, *keys}

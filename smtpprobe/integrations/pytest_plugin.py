@@ -17,6 +17,7 @@ import pytest
 
 if TYPE_CHECKING:
     from smtpprobe.evidence import Evidence, Options, Target
+    from smtpprobe.expectations.planning import Plan
     from smtpprobe.report import Finding, Outcome, Report
 
 MARKERS: Final = (
@@ -117,7 +118,7 @@ class SmtpHealth:
         *,
         fail_on: str | None = None,
         allow: Iterable[str] | None = None,
-        expect: Iterable[str] | None = None,
+        expect: Mapping[str, Any] | Iterable[str] | None = None,
         **options: Any,
     ) -> Health:
         """Probe a target.
@@ -129,8 +130,9 @@ class SmtpHealth:
             target: what ``smtpprobe check`` takes: a domain, a host, ``host:port``, a URL ...
             fail_on: ``error`` (default), ``warning`` or ``info``: what makes it not ok.
             allow: ids of findings that are put up with.
-            expect: ids of findings that must be made, as in a test of a server that is meant to have a fault; they are
-                put up with too.
+            expect: what the server is to be like, with the keys of ``[targets.NAME.expect]`` in ``smtpprobe.toml``, as
+                ``{"min-tls": "1.2", "certificate-days": 14}``; or ids of findings that must be made, as in a test of a
+                server that is meant to have a fault, and that are put up with too.
             options: ``ports`` (a number, or ``smtp:2525``, or several), ``resolver`` (one or several), ``resolve``
                 (name -> address), ``ca`` (a PEM file), ``ehlo``, ``timeout`` and ``deadline`` (seconds, or
                 ``"500ms"``), and the other options of ``smtpprobe check`` with ``_`` for ``-``.
@@ -138,14 +140,17 @@ class SmtpHealth:
         Raises:
             TargetError: it is no target.
             OptionError: an option or an id is none.
+            ConfigError: what is expected is nothing that can be.
         """
         asked = {"fail_on": fail_on, "allow": allow, "expect": expect}
         given = {**self._defaults, **{name: value for name, value in asked.items() if value is not None}, **options}
+        expected = given.pop("expect", ())
         health = _judged(
             target,
             fail_on=str(given.pop("fail_on", "error")),
             allow=_several(given.pop("allow", ())),
-            expect=_several(given.pop("expect", ())),
+            expect=() if isinstance(expected, Mapping) else _several(expected),
+            plan=_plan(target, expected) if isinstance(expected, Mapping) else None,
             options=_options(**given),
         )
         if not health.ok:
@@ -264,7 +269,38 @@ def _seconds(value: float | str | None) -> float | None:
     return None if value is None else parse_duration(str(value))
 
 
-def _judged(target: str, *, fail_on: str, allow: tuple[str, ...], expect: tuple[str, ...], options: Options) -> Health:
+def _plan(target: str, expected: Mapping[str, Any]) -> Plan:
+    """Read what is expected as the file of expectations is read, so that every mistake is said as there."""
+    from smtpprobe.expectations.planning import plan
+    from smtpprobe.expectations.reading import parse_config
+
+    text = f"targets.this.target = {_toml(target)}\ntargets.this.expect = {_toml(expected)}\n"
+    return plan(parse_config(text.encode(), "expect"), "this")
+
+
+def _toml(value: Any) -> str:
+    """Write a value in TOML, which has strings, numbers and truth values as JSON has them."""
+    import json
+
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(str(name))} = {_toml(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    # TOML has no surrogates, so that what is not ASCII stands as it is.
+    return json.dumps(value if isinstance(value, (bool, int, float)) else str(value), ensure_ascii=False)
+
+
+def _judged(
+    target: str,
+    *,
+    fail_on: str,
+    allow: tuple[str, ...],
+    expect: tuple[str, ...],
+    plan: Plan | None,
+    options: Options,
+) -> Health:
+    import msgspec
+
     from smtpprobe.checks import KINDS, judge
     from smtpprobe.errors import OptionError
     from smtpprobe.report import SCALE, Outcome, Severity, is_at_least
@@ -275,7 +311,10 @@ def _judged(target: str, *, fail_on: str, allow: tuple[str, ...], expect: tuple[
             raise OptionError(f"there is no finding {id_!r}; 'smtpprobe codes --findings' lists them")
     if fail_on not in SCALE[1:]:
         raise OptionError(f"fail_on={fail_on!r} is not one of {', '.join(SCALE[1:])}")
-    report = judge(_collected(parse_target(target), options))
+    if plan is not None:
+        options = msgspec.structs.replace(options, questions=plan.options.questions)
+    evidence = _collected(parse_target(target), options)
+    report = judge(evidence) if plan is None else plan.judge(evidence)
     put_up_with = {*allow, *expect}
     problems = tuple(
         each

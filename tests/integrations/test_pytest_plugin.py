@@ -151,6 +151,25 @@ def test_thresholds_and_exceptions(suite: pytest.Pytester, world: SmallWorld) ->
     run(suite, code).assert_outcomes(passed=1)
 
 
+def test_what_a_server_is_to_be_like(suite: pytest.Pytester, world: SmallWorld) -> None:
+    code = f"""
+    import pytest
+    from smtpprobe.errors import ConfigError
+
+    TARGET = "{world.target("healthy")}"
+
+    def test_mail(smtp_health):
+        assert smtp_health(TARGET, expect={{"greeting-code": 220, "capabilities": ["PIPELINING"], "size": 10**6}}).ok
+        health = smtp_health(TARGET, expect={{"auth-before-tls": False, "size": 10**9, "smtp": {{"auth": ["PLAIN"]}}}})
+        assert [each.id for each in health.problems] == ["expectation-not-met"] * 2
+        assert {{each.params["expectation"] for each in health.problems}} == {{"auth", "size"}}
+        assert smtp_health(TARGET, expect={{"replies": ["noop -> 250"]}}).ok
+        with pytest.raises(ConfigError, match="expect:2: .*sise.*did you mean 'size'"):
+            smtp_health(TARGET, expect={{"sise": 5}})
+    """
+    run(suite, code).assert_outcomes(passed=1)
+
+
 # --- markers --------------------------------------------------------------------------------------------------------
 
 
