@@ -348,6 +348,26 @@ def _diagnosis(value: str, language: str) -> Block:
     )
 
 
+def pattern_note(pattern: str | None, provider: str | None, language: str) -> str:
+    """What the wording of one provider adds, said of it only where it is proved; empty where there is nothing to add.
+
+    Args:
+        pattern: id of the row that decided.
+        provider: the provider that is proved.
+    """
+    note = _words(language, "patterns", pattern).get("note", "")
+    if not note or pattern is None:
+        return note
+    from smtpprobe.reference.wordtables import patterns
+
+    row = patterns().get(pattern)
+    if row is None or row.provider is None or row.provider == provider:
+        return note
+    if note.startswith((f"{row.provider}:", f"{row.provider}：")):  # noqa: RUF001 - the colon of Chinese
+        return note
+    return _book(language, "explain", "if-provider", provider=row.provider, note=note)
+
+
 # --- whole replies --------------------------------------------------------------------------------------------------
 
 
@@ -392,7 +412,7 @@ def _reply(reply: str, phase: str | None, language: str) -> Block:
     here = _words(language, "replies", found.code_key) if found.code_key != number else {}
     added = _words(language, "enhanced", found.enhanced_key)
     cause = _words(language, "diagnoses", found.diagnosis)
-    note = _words(language, "patterns", found.pattern).get("note", "")
+    note = pattern_note(found.pattern, found.provider, language)
     contradictions = "\n".join(
         _words(language, "contradictions", each).get("meaning", each) for each in found.contradictions
     )

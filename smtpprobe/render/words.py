@@ -14,6 +14,7 @@ from smtpprobe import texts
 from smtpprobe.checks import KINDS
 from smtpprobe.reference.model import Actor, Explanation, Retry
 from smtpprobe.render.escaping import escape
+from smtpprobe.render.explanation import pattern_note
 from smtpprobe.report import Finding, Param
 
 
@@ -126,7 +127,7 @@ def explanation_words(explanation: Explanation, language: str) -> ExplanationWor
     code = _entry(language, "replies", explanation.code_key)
     enhanced = _entry(language, "enhanced", explanation.enhanced_key)
     diagnosis = _entry(language, "diagnoses", explanation.diagnosis)
-    note = _entry(language, "patterns", explanation.pattern).get("note", "")
+    note = pattern_note(explanation.pattern, explanation.provider, language)
     return ExplanationWords(
         name=code.get("name", "").strip(),
         meaning=code.get("meaning", "").strip(),

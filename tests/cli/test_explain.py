@@ -206,6 +206,17 @@ def test_the_software_of_a_greeting_or_an_ehlo_reply_is_named(
     assert f" {' '.join(filter(None, (entry['software']['product'], version)))} (" in line
 
 
+def test_what_is_said_of_a_provider_stands_under_a_condition_until_it_is_proved(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    loose, proved = entries(
+        capsys, "550 5.4.5 Daily SMTP relay limit exceeded", "550 5.4.5 Daily SMTP relay limit exceeded. ab1si2 - gsmtp"
+    )
+    assert (loose["rule"], loose["provider"]) == ("pattern:gmail-daily-limit", None)
+    assert (proved["rule"], proved["provider"]) == ("pattern:gmail-daily-limit", "Google")
+    assert loose["words"]["note"] == f"If the server is Google: {proved['words']['note']}"
+
+
 def test_no_software_is_named_for_what_nobody_is_known_to_say(capsys: pytest.CaptureFixture[str]) -> None:
     greeting, other = entries(capsys, "220 mx.dest.example ready", "550 5.1.1 Postfix does not know you")
     assert greeting["software"] is None
