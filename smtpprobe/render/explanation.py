@@ -363,7 +363,7 @@ def pattern_note(pattern: str | None, provider: str | None, language: str) -> st
     row = patterns().get(pattern)
     if row is None or row.provider is None or row.provider == provider:
         return note
-    if note.startswith((f"{row.provider}:", f"{row.provider}：")):  # noqa: RUF001 - the colon of Chinese
+    if note.startswith((f"{row.provider}:", f"{row.provider}：")):
         return note
     return _book(language, "explain", "if-provider", provider=row.provider, note=note)
 
