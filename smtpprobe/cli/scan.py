@@ -11,13 +11,15 @@ from smtpprobe.cli.options import Duration, OneOf, SectionedCommand, lang_option
 
 if TYPE_CHECKING:
     from smtpprobe.cli.scanning import Teller
-    from smtpprobe.scan.running import Plan
+    from smtpprobe.scan.distributed import DistributedScan
+    from smtpprobe.scan.running import Plan, Scan
 
 _INPUT = "Targets and results"
 _DEPTH = "What to ask"
 _PACE = "Politeness"
 _WHERE = "Where to connect"
 _RUN = "The run"
+_CLUSTER = "More than one machine"
 
 _ASKED = (
     "ports",
@@ -245,6 +247,27 @@ class Pause(Duration):
     help="Processes that talk to servers.",
 )
 @option(
+    "--engine",
+    section=_CLUSTER,
+    type=OneOf(lambda: ("local", "dask")),
+    default="local",
+    help="local: this machine; dask: a Dask cluster, by default one of --jobs processes here. --out is a folder or URL"
+    " then, for Parquet files.",
+)
+@option(
+    "--scheduler",
+    section=_CLUSTER,
+    metavar="ADDRESS",
+    help="Where Dask's scheduler is: tcp://HOST:8786. Implies --engine dask.",
+)
+@option(
+    "--partition-size",
+    section=_CLUSTER,
+    type=click.IntRange(1),
+    metavar="N",
+    help="Targets that a worker takes at a time, and rows of a file; by default 10000.",
+)
+@option(
     "--dry-run",
     section=_RUN,
     is_flag=True,
@@ -276,22 +299,38 @@ def command(source: str, **given: Any) -> int:
     is_quiet, is_dry = given.pop("quiet"), given.pop("dry_run")
     if given["fields"] == "help":
         return _list_fields()
+    cluster = {each: given.pop(each) for each in ("engine", "scheduler", "partition_size")}
     plan, descriptors = _plan(source, given)
     from smtpprobe.cli.scanning import Teller
-    from smtpprobe.scan.running import Scan
 
     teller = Teller(chosen, is_quiet=is_quiet)
     if descriptors is not None:
         teller.say("descriptors", count=descriptors, connections=plan.limits.concurrency)
     if is_dry:
         return _say_plan(plan, teller)
-    with Scan(plan, on_tick=teller.tick) as scan:
+    with _scan(plan, teller, **cluster) as scan:
         scan.take_targets(teller.reading)
         outcome = scan.run()
     teller.summary(outcome)
     if outcome.is_complete:
         return 0
     return EXIT_INTERRUPTED if scan.is_stopped else 3
+
+
+def _scan(
+    plan: Plan, teller: Teller, engine: str, scheduler: str | None, partition_size: int | None
+) -> Scan | DistributedScan:
+    if engine == "dask" or scheduler is not None:
+        from smtpprobe.scan.distributed import PARTITION_SIZE, DistributedScan
+
+        return DistributedScan(
+            plan, scheduler=scheduler, partition_size=partition_size or PARTITION_SIZE, on_tick=teller.flow
+        )
+    if partition_size is not None:
+        raise click.UsageError("--partition-size is for --engine dask", click.get_current_context())
+    from smtpprobe.scan.running import Scan
+
+    return Scan(plan, on_tick=teller.tick)
 
 
 def _plan(source: str, given: dict[str, Any]) -> tuple[Plan, int | None]:

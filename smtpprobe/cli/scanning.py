@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.layout import cut, describe_terminal
@@ -14,6 +14,9 @@ from smtpprobe.scan.engine import Progress
 from smtpprobe.scan.estimate import ASSUMED_SESSION_S, Estimate
 from smtpprobe.scan.pace import Limits
 from smtpprobe.scan.running import Outcome, Taken
+
+if TYPE_CHECKING:
+    from smtpprobe.scan.distributed import Flow
 
 _ERASE: Final = "\r\x1b[2K"
 """To the first column, then erase the line (ECMA-48 EL)."""
@@ -72,6 +75,16 @@ class Teller:
             kinds = ", ".join(f"{kind} {count:,}" for kind, count in progress.failures.most_common(SHOWN_KINDS))
             parts.append(label(self._language, "scan", "failed", kinds=kinds))
         self._show("; ".join(parts))
+
+    def flow(self, flow: Flow) -> None:
+        """Tell how far a distributed scan has come."""
+        if not flow.workers:
+            self._show(label(self._language, "scan", "no-workers"))
+        elif flow.is_draining:
+            self._show(label(self._language, "scan", "workers-draining", workers=f"{flow.workers:,}"))
+        elif flow.stage:
+            done, total, workers = (f"{each:,}" for each in (flow.parts_done, flow.parts, flow.workers))
+            self._show(label(self._language, "scan", f"stage-{flow.stage}", done=done, total=total, workers=workers))
 
     def summary(self, outcome: Outcome) -> None:
         """Tell what came of it."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -28,7 +28,7 @@ from smtpprobe.evidence import (
     encode,
 )
 from smtpprobe.report import Report, Severity
-from smtpprobe.scan.journal import Journal, Known
+from smtpprobe.scan.journal import Known
 from smtpprobe.scan.results import RESULT_SCHEMA, Found, Session, Verdict
 from smtpprobe.scan.summing import Judge, Judgement, judgement, put_together, shape_of_conversation
 from smtpprobe.scan.worker import Depth, Facts
@@ -89,6 +89,18 @@ class Joined(NamedTuple):
     """None where it is not wanted."""
 
 
+class Memory(Protocol):
+    """Who knows what became of endpoints: the journal, or what was gathered for some of the targets."""
+
+    def session(self, key: str) -> tuple[bytes | None, bytes | None]:
+        """What became of an endpoint: facts and session; both None where nothing is known."""
+        ...
+
+    def certificate(self, sha256: str) -> bytes | None:
+        """A certificate in DER."""
+        ...
+
+
 class _Met:
     """One endpoint."""
 
@@ -118,7 +130,7 @@ class Joiner:
 
     def __init__(
         self,
-        journal: Journal,
+        journal: Memory,
         options: Options,
         depth: Depth,
         *,

@@ -49,6 +49,8 @@ TICK_S: Final = 0.5
 
 STDOUT: Final = "-"
 
+OTHER_SCAN: Final = "this scan was begun with other targets or other options; give the same as then, and --resume"
+
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a scan is to do."""
@@ -76,6 +78,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """``ndjson``, ``csv``, ``sqlite`` or ``parquet``."""
         ending = Path(self.out).suffix.lower()
         return {".csv": "csv", ".sqlite": "sqlite", ".db": "sqlite", ".parquet": "parquet"}.get(ending, "ndjson")
+
+    def what(self) -> bytes:
+        """All by which two runs are of the same scan."""
+        return msgspec.json.encode(
+            (self.source, self.column, self.fields, self.depth, self.options, self.limit, self.evidence is not None)
+        )
 
     @property
     def journal_path(self) -> str | None:
@@ -191,18 +199,13 @@ class Scan:
 
     def _check_same(self) -> None:
         """A scan is gone on with as it was begun, or its results would not be of one kind."""
-        plan = self.plan
-        same = msgspec.json.encode(
-            (plan.source, plan.column, plan.fields, plan.depth, plan.options, plan.limit, plan.evidence is not None)
-        )
+        same = self.plan.what()
         kept = self.journal.get("plan")
         if kept is None:
             self.journal.keep("plan", same)
             self.journal.keep("started", datetime.now(UTC).isoformat())
         elif kept != same:
-            raise OptionError(
-                "this scan was begun with other targets or other options; give the same as then, and --resume"
-            )
+            raise OptionError(OTHER_SCAN)
 
     # --- the run ----------------------------------------------------------------------------------------------------
 
@@ -213,10 +216,7 @@ class Scan:
             OSError: something cannot be written; what was written by then is intact, and can be gone on with.
             OptionError: more targets than `NAMELESS` and no EHLO name, or an option that cannot be used.
         """
-        if self.taken.targets > NAMELESS and self.plan.options.ehlo_name is None:
-            raise OptionError(
-                f"{self.taken.targets:,} targets will wonder who you are: give --ehlo NAME, a name that leads to you"
-            )
+        require_name(self.taken.targets, self.plan.options)
         try:
             with (
                 _sinks(self.plan, self.journal) as (sink, evidence),
@@ -349,6 +349,16 @@ def _kept(journal: Journal, key: str, plan: Plan) -> int | None:
     """How much of a file is to be kept; None: none of it."""
     length = journal.get(key)
     return length if plan.is_resumed and isinstance(length, int) else None
+
+
+def require_name(targets: int, options: Options) -> None:
+    """See to it that a large scan says who it is.
+
+    Raises:
+        OptionError: more targets than `NAMELESS`, and no EHLO name.
+    """
+    if targets > NAMELESS and options.ehlo_name is None:
+        raise OptionError(f"{targets:,} targets will wonder who you are: give --ehlo NAME, a name that leads to you")
 
 
 def target_key(target: Target) -> str:

@@ -257,21 +257,31 @@ def write_parquet(path: str, lines: Iterable[bytes], fields: tuple[str, ...] | N
         OSError: it cannot be written; what stood there before is untouched.
         MissingExtraError: pyarrow is not installed.
     """
+    draft = Path(f"{path}.part")
+    try:
+        fill_parquet(str(draft), lines, fields)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def fill_parquet(where: str | BinaryIO, lines: Iterable[bytes], fields: tuple[str, ...] | None) -> None:
+    """Write the same to a path or a stream as it is.
+
+    Raises:
+        OSError: it cannot be written.
+        MissingExtraError: pyarrow is not installed.
+    """
     try:
         import pyarrow as arrow
         from pyarrow import parquet
     except ImportError:
         raise MissingExtraError("writing Parquet", "parquet") from None
     schema = parquet_schema(fields)
-    draft = Path(f"{path}.part")
-    try:
-        with parquet.ParquetWriter(str(draft), schema, compression="zstd") as writer:
-            for batch in _batched(lines):
-                writer.write_table(arrow.Table.from_pylist([table_row(line, row) for line, row in batch], schema))
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    with parquet.ParquetWriter(where, schema, compression="zstd") as writer:
+        for batch in _batched(lines):
+            writer.write_table(arrow.Table.from_pylist([table_row(line, row) for line, row in batch], schema))
 
 
 def parquet_schema(fields: tuple[str, ...] | None) -> Any:

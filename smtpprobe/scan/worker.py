@@ -113,11 +113,12 @@ class Worker:
     Args:
         options: of the probes. The deadline is that of one session here, and of the questions about one target.
         ehlo_name: how to introduce ourselves.
+        lead_s: for how long the scan has been going on already, elsewhere.
     """
 
-    def __init__(self, options: Options, depth: Depth, ehlo_name: str) -> None:
+    def __init__(self, options: Options, depth: Depth, ehlo_name: str, *, lead_s: float = 0.0) -> None:
         self._loop = asyncio.get_running_loop()
-        self._began = time.monotonic()
+        self._began = time.monotonic() - lead_s
         self.started_at = datetime.now(UTC)
         self._options = options
         self._depth = depth
@@ -140,7 +141,7 @@ class Worker:
         self._timer: asyncio.TimerHandle | None = None
 
     def clock(self) -> float:
-        """Seconds since the work began."""
+        """Seconds since the scan began."""
         return time.monotonic() - self._began
 
     def _make_source(self) -> LookupSource:
