@@ -19,7 +19,7 @@ MAX_REPLY_LINES: Final = 512
 # As text: `re` compiles an expression when it is first used, and most questions need only the first.
 _NUMBER: Final = r"[0-9]{3}"
 _STORY: Final = r"[0-9]{3}\.[a-z]+"
-_ENHANCED: Final = r"#?([245x]\.[0-9]{1,3}\.[0-9]{1,3})"
+_ENHANCED: Final = r"#?([245x]\.[0-9]{1,3}\.(?:[0-9]{1,3}|x)|[245]\.x\.x)"
 _BEGINS_REPLY: Final = r"\s*[0-9]{3}(?:[ \t-]|$)"
 _PRIVATE_KEYWORD: Final = r"X[A-Z0-9-]{1,40}"
 """RFC 5321 2.2.2: keywords that begin with X are anybody's own."""

@@ -130,10 +130,12 @@ def enhanced_codes() -> dict[str, EnhancedRow]:
 def enhanced_row(code: str) -> EnhancedRow | None:
     """Find the row of a code as sent (``4.7.650``): itself, a range that holds it, its subject, its class.
 
-    None where not even the class is known.
+    Subject and detail may be left open (``4.7.x``). None where not even the class is known.
     """
     rows = enhanced_codes()
     class_, subject, detail = code.split(".")
+    if detail == "x":
+        return rows.get(f"x.{subject}.x") or rows.get(f"{class_}.x.x")
     if row := rows.get(f"x.{subject}.{detail}"):
         return row
     return _range_row(subject, int(detail)) or rows.get(f"x.{subject}.x") or rows.get(f"{class_}.x.x")

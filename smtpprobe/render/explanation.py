@@ -212,7 +212,8 @@ def _enhanced(value: str, language: str) -> Block:
     row = enhanced_row(value)
     key = row.key if row is not None else None
     words = _words(language, "enhanced", key)
-    is_exact = row is not None and row.kind in ("code", "draft", "vendor")
+    is_open = row is not None and value.split(".")[1:] == row.key.split(".")[1:]  # as 4.7.x: the whole subject is meant
+    is_exact = row is not None and (is_open or row.kind in ("code", "draft", "vendor"))
     digit = value[0]
     cause = None
     if row is not None:
