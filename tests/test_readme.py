@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from smtpprobe import texts
+from smtpprobe.cli import main
 from smtpprobe.reference import tables
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +40,23 @@ def after_adding(tmp_path: Path, table: str, row: str, program: str) -> str:
         check=True,
     )
     return ended.stdout
+
+
+def commands_of_the_code_book() -> list[str]:
+    """The commands that README lists, without what it says about each."""
+    section = README.split("## The code book\n", 1)[1].split("\n## ", 1)[0]
+    lines = [line[4:] for line in section.splitlines() if line.startswith("    smtpprobe ")]
+    return [line.split("   ")[0] for line in lines if "<" not in line]
+
+
+@pytest.mark.parametrize("language", texts.languages())
+def test_the_commands_of_the_code_book_work_as_printed(language: str, capsys: pytest.CaptureFixture[str]) -> None:
+    commands = commands_of_the_code_book()
+    assert {words.split()[1] for words in commands} == {"explain", "compare", "codes"}
+    for words in commands:
+        assert main([*shlex.split(words)[1:], "--lang", language]) == 0
+        out, err = capsys.readouterr()
+        assert (bool(out.strip()), err) == (True, "")
 
 
 def test_the_languages_are_those_that_are_shipped() -> None:
