@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
+from smtpprobe.evidence import Family, Options, PortSpec, Role, TlsMode
 from smtpprobe.lab.certificates import CertificateKind, make_identity, server_context, trusted_root
 from smtpprobe.lab.dns import DnsServer
 from smtpprobe.lab.ports import bind
 from smtpprobe.lab.scripted import Hold, Script, ScriptedServer, greeting, serve
+from smtpprobe.scan.guard import read_exclusions
+from smtpprobe.scan.pace import Limits
+from smtpprobe.scan.running import Plan
 
 NETWORKS = 12
 """Each with a server."""
@@ -22,8 +26,11 @@ DOMAINS = 40
 class World:
     """What a scan of it is told, and what the servers have seen."""
 
-    def __init__(self, servers: dict[str, ScriptedServer], port: int, resolver: str, folder: Path) -> None:
+    def __init__(
+        self, servers: dict[str, ScriptedServer], port: int, resolver: str, folder: Path, tls: ssl.SSLContext
+    ) -> None:
         self.servers = servers
+        self._tls = tls
         self.port = port
         self.resolver = resolver
         self.roots = folder / "roots.pem"
@@ -35,6 +42,36 @@ class World:
         self.exclude = folder / "exclude.txt"
         self.exclude.write_text("alone.example\n10.0.0.0/8\n", encoding="ascii")
 
+    def forget(self, *, hold_s: float = 0.0) -> None:
+        """Let the servers forget who came, and wait from now on before they greet."""
+        for number, server in enumerate(self.servers.values()):
+            server.visits.clear()
+            server.most_at_once = 0
+            server.scripts = (_script(number, self._tls, hold_s),)
+
+    @property
+    def visits(self) -> list[int]:
+        """How many came to each server."""
+        return [len(server.visits) for server in self.servers.values()]
+
+    def plan(self, out: str) -> Plan:
+        """The same as `options`, for a scan in this process."""
+        return Plan(
+            source=str(self.targets),
+            out=out,
+            options=Options(
+                ports=(PortSpec(port=self.port, role=Role.SMTP, tls=TlsMode.STARTTLS),),
+                explicit_ports=True,
+                resolvers=(self.resolver,),
+                ca_file=str(self.roots),
+                family=Family.IPV4,
+                timeout_s=5,
+                policies=False,
+            ),
+            limits=Limits(per_host_interval_s=0),
+            guard=read_exclusions(self.exclude.read_text(encoding="ascii").splitlines(), is_private_allowed=True),
+        )
+
     @property
     def options(self) -> tuple[str, ...]:
         """What to type so that nothing outside is asked."""
@@ -44,23 +81,19 @@ class World:
         )
 
 
-def _script(number: int, tls: ssl.SSLContext, hold_s: float) -> Script:
+def _script(number: int, tls: ssl.SSLContext, hold_s: float = 0.0) -> Script:
     name = f"mx{number}.example"
+    script: Script = (greeting(name), serve(name, "SIZE 10240000", tls=tls if number % 2 else None))
     if number == 1:
-        return (b"554 5.7.1 No service for you\r\n", serve(name))
-    if number == 2:
-        return (b"421 4.3.2 Too busy, come back later\r\n",)
-    answers = serve(name, "SIZE 10240000", tls=tls if number % 2 else None)
-    return (Hold(at_most_s=hold_s), greeting(name), answers) if hold_s else (greeting(name), answers)
+        script = (b"554 5.7.1 No service for you\r\n", serve(name))
+    elif number == 2:
+        script = (b"421 4.3.2 Too busy, come back later\r\n", serve(name))
+    return (Hold(at_most_s=hold_s), *script) if hold_s else script
 
 
 @contextmanager
-def world(folder: Path, *, hold_s: float = 0.0) -> Iterator[World]:
-    """Run it in a thread beside.
-
-    Args:
-        hold_s: how long servers wait before they greet.
-    """
+def world(folder: Path) -> Iterator[World]:
+    """Run it in a thread beside."""
     ready: list[World] = []
     is_ready, is_over = threading.Event(), asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
@@ -75,14 +108,14 @@ def world(folder: Path, *, hold_s: float = 0.0) -> Iterator[World]:
             servers = {}
             for number, address in enumerate(addresses):
                 listener = sockets[(address, port)]
-                server = ScriptedServer(_script(number, tls, hold_s), listener=listener)
+                server = ScriptedServer(_script(number, tls), listener=listener)
                 servers[address] = await stack.enter_async_context(server)
             lines = [f"mx{number}.example. A {address}" for number, address in enumerate(addresses)]
             for number in range(DOMAINS):
                 hosts = {number % NETWORKS, number * 5 % NETWORKS}
                 lines += [f"d{number}.example. MX {10 + host} mx{host}.example." for host in hosts]
             dns = await stack.enter_async_context(DnsServer("\n".join(lines)))
-            ready.append(World(servers, port, dns.resolver, folder))
+            ready.append(World(servers, port, dns.resolver, folder, tls))
             is_ready.set()
             await is_over.wait()
 

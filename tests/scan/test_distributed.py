@@ -1,0 +1,174 @@
+"""A scan on a Dask cluster: the same results as on one machine, whatever becomes of the workers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+pytest.importorskip("distributed", reason="the scan on a cluster needs the extra dask")
+
+from smtpprobe.scan.distributed import DistributedScan, Flow
+from smtpprobe.scan.lease import Terms
+from smtpprobe.scan.loading import read_results
+from smtpprobe.scan.results import Result
+from tests.scan.world import DOMAINS, NETWORKS, World, world
+
+TARGETS = DOMAINS + 3
+PATIENCE_S = 60
+
+
+def scan(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command."""
+    return subprocess.run(
+        [sys.executable, "-m", "smtpprobe", "scan", *arguments], capture_output=True, text=True, timeout=PATIENCE_S
+    )
+
+
+def told(results: Path) -> list[dict[str, Any]]:
+    """What results say but for the times, in order."""
+    found = []
+    for each in read_results(str(results)):
+        assert isinstance(each, Result)
+        plain = json.loads(msgspec.json.encode(each))
+        del plain["at"]
+        for host in plain["hosts"]:
+            for session in host["sessions"]:
+                del session["duration_s"]
+        found.append(plain)
+    return sorted(found, key=lambda plain: plain["line"])
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, list[dict[str, Any]]]]:
+    """The world, and what a scan on one machine says of it."""
+    folder = tmp_path_factory.mktemp("world")
+    with world(folder) as small:
+        done = scan(str(small.targets), "--out", str(folder / "local.ndjson"), *small.options)
+        assert done.returncode == 0, done.stderr
+        results = told(folder / "local.ndjson")
+        assert len(results) == TARGETS
+        yield small, results
+
+
+def test_a_cluster_of_ones_own_gives_the_results_of_one_machine(
+    expected: tuple[World, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    small, results = expected
+    small.forget()
+    out, evidence = tmp_path / "out", tmp_path / "evidence"
+    done = scan(
+        *(str(small.targets), "--out", str(out), "--engine", "dask", "--jobs", "2", "--partition-size", "7"),
+        *("--save-evidence", str(evidence), *small.options),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert told(out) == results
+    # Each server was talked to once, however many partitions needed it.
+    assert small.visits == [1] * NETWORKS
+    # Nothing is left of the way there, and the manifest says what there is.
+    names = [f"part-{number:05}.parquet" for number in range(7)]
+    assert sorted(each.name for each in out.iterdir()) == ["_SUCCESS", *names]
+    manifest = json.loads((out / "_SUCCESS").read_text(encoding="utf-8"))
+    assert manifest["targets"] == TARGETS
+    assert [each["file"] for each in manifest["parts"]] == names
+    assert sum(each.read_bytes().count(b"\n") for each in evidence.glob("part-*.ndjson")) == TARGETS
+
+
+# --- a cluster of several processes ---------------------------------------------------------------------------------
+
+
+class Cluster:
+    """A scheduler and workers, each a process."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder = folder
+        self._stack = stack
+        self.workers: list[subprocess.Popen[str]] = []
+        self._listener: threading.Thread | None = None
+        stack.callback(self._close)
+        self._scheduler = self._start("scheduler", "--port", "0", "--no-dashboard", stderr=subprocess.PIPE)
+        self.address = self._hear("Scheduler at:").split()[-1]
+
+    def _start(self, what: str, *arguments: str, stderr: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dask", what, "--host", "127.0.0.1", *arguments],
+            cwd=self._folder,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            text=True,
+        )
+        self._stack.callback(process.wait, 20)
+        self._stack.callback(process.kill)
+        return process
+
+    def _hear(self, words: str) -> str:
+        """Wait for a line of the scheduler's log."""
+        assert self._scheduler.stderr is not None
+        for line in self._scheduler.stderr:
+            if words in line:
+                return line
+        raise AssertionError(f"the scheduler has ended without a word of {words!r}")
+
+    def add_workers(self, count: int) -> None:
+        """Start workers, and wait until the scheduler knows them."""
+        for number in range(count):
+            options = ("--no-nanny", "--nthreads", "1", "--no-dashboard", "--local-directory", f"worker-{number}")
+            self.workers.append(self._start("worker", self.address, *options))
+        for _ in range(count):
+            self._hear("Register worker")
+
+    def listen(self) -> None:
+        """Let the scheduler say what it likes from now on."""
+        self._listener = threading.Thread(target=lambda: list(self._scheduler.stderr or ()), daemon=True)
+        self._listener.start()
+
+    def _close(self) -> None:
+        """Once the processes have ended."""
+        if self._listener is not None:
+            self._listener.join(20)
+        if self._scheduler.stderr is not None:
+            self._scheduler.stderr.close()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    with ExitStack() as stack:
+        started = Cluster(tmp_path, stack)
+        started.add_workers(2)
+        started.listen()
+        yield started
+
+
+def test_what_a_killed_worker_had_begun_is_done_again_by_the_others(
+    expected: tuple[World, list[dict[str, Any]]], cluster: Cluster, tmp_path: Path
+) -> None:
+    small, results = expected
+    killed: list[Flow] = []
+
+    def kill(flow: Flow) -> None:
+        if flow.stage == "probe" and flow.parts_done > 0 and not killed:
+            cluster.workers[0].kill()
+            killed.append(msgspec.structs.replace(flow))
+
+    small.forget(hold_s=0.5)
+    plan = small.plan(str(tmp_path / "out"))
+    terms = Terms(lasts_s=1.5)
+    with DistributedScan(plan, scheduler=cluster.address, partition_size=7, on_tick=kill, terms=terms) as distributed:
+        distributed.take_targets()
+        outcome = distributed.run()
+    assert outcome.is_complete
+    assert killed
+    assert killed[0].parts_done < killed[0].parts
+    assert told(tmp_path / "out") == results
+    # Somebody did again what the killed one had begun, and not for a moment did two talk to one address.
+    assert sum(small.visits) > NETWORKS
+    assert max(small.visits) == 2
+    assert [server.most_at_once for server in small.servers.values()] == [1] * NETWORKS
