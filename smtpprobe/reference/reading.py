@@ -35,10 +35,22 @@ _PREFIX: Final = re.compile(
     r"""
       \s*(?:(?:remote-)?(?:diagnostic-code|status):\s*)?(?:x-\w{1,20}|smtp)\s*;\s*(?=[0-9]{3}[ -])
     | [^\n]{0,200}?\bsaid:\s*(?=[2-5][0-9]{2}[ -])
+    | (?!\s*[0-9]{3}(?:[ \t-]|$)) [^\n]{0,300}? (?:
+          \brefused\ to\ talk\ to\ me:\s* (?=[2-5][0-9]{2}[ -])
+        | \berror\ from\ remote\ mail(?:er|\ server)\b [^\n]{0,200}? :\s* (?=[2-5][0-9]{2}[ -])
+        | (?<![\w.@+-]) (?=(?P<class>[245])[0-9]{2}[ -]\#?(?P=class)\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.]))
+      )
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-"""What programs put before a reply in logs and bounces (RFC 3464 2.3.6)."""
+"""What programs put before a reply in logs and bounces (RFC 3464 2.3.6). Whatever it is, a basic and an enhanced code
+of one class that follow each other begin a reply."""
+_AFTER: Final = re.compile(
+    r"\bafter (?:pipelined |sending )?"
+    r"(initial connection|mail from|rcpt to|data block|end of data|data|ehlo|helo|starttls|auth|quit)\b",
+    re.IGNORECASE,
+)
+"""How Exim says where it met the reply that it quotes."""
 _IN_REPLY_TO: Final = re.compile(r"\s*\(in reply to ([a-z ]{3,24}?)(?: command)?\)\s*$", re.IGNORECASE)
 """What Postfix puts behind a reply that it quotes."""
 _PHASES: Final = {
@@ -46,6 +58,8 @@ _PHASES: Final = {
     "rcpt to": "rcpt",
     "data": "data",
     "end of data": "message",
+    "data block": "message",
+    "initial connection": "greeting",
     "ehlo": "ehlo",
     "helo": "helo",
     "starttls": "starttls",
@@ -70,7 +84,9 @@ def read_reply(text: str) -> ReadReply:
     if "\\n" in text and "\n" not in text:
         text = text.replace("\\r\\n", "\n").replace("\\n", "\n")
     prefix = _PREFIX.match(text)
+    after = None
     if prefix is not None:
+        after = _AFTER.search(prefix[0])
         text = text[prefix.end() :]
     behind = _IN_REPLY_TO.search(text[-64:])
     if behind is not None:
@@ -87,7 +103,8 @@ def read_reply(text: str) -> ReadReply:
             found = _CODE_LINE.match(part)
             lines.append((found["text"] if found is not None else part).strip())
     enhanced = next((found["enhanced"] for line in lines if (found := _LEADING.match(line))), None)
-    phase = _PHASES.get(behind[1].lower()) if behind is not None else None
+    said_where = behind or after
+    phase = _PHASES.get(said_where[1].lower()) if said_where is not None else None
     if enhanced is None:
         enhanced = _enhanced_inside(" ".join(lines), codes[0] if codes else None)
     return ReadReply(codes[0] if codes else None, enhanced, tuple(lines), len(set(codes)) > 1, phase)

@@ -107,8 +107,10 @@ def hostile() -> None:
     slowest.sort(reverse=True)
     print(f"expressions  {len(markers)}, slowest: {slowest[0][0] / 1000:.2f} ms ({slowest[0][1]})")
     pieces = ("user ", "not ", "<", "a@", "a.", "1.", "a=", "https://", " ", "a", "spam user sender relay ", "用户不")
-    for piece in pieces:
-        line = "550 " + piece * (64 * 1024 // len(piece))
+    quoting = ("error from remote mailer ", "said: ", "refused to talk to me: ", "550 5.", "smtp; ")
+    for piece in (*pieces, *quoting):
+        start = "" if piece in quoting else "550 "
+        line = start + piece * (64 * 1024 // len(piece))
         read_and_judge(line)
         took = min(timed_us(partial(read_and_judge, line)) for _ in range(3))
         print(f"  64 KiB of {piece!r:28} {took / 1000:6.2f} ms")

@@ -29,6 +29,12 @@ LIMIT = 2048
         ("Diagnostic-Code: smtp; 550 no", 550, None, ("no",)),
         ("X-Postfix; 550 no", 550, None, ("no",)),
         ("host mx.dest.example[192.0.2.1] said: 550 5.1.1 no", 550, "5.1.1", ("5.1.1 no",)),
+        ("<a@dest.example>: mx[192.0.2.1] refused to talk to me: 421 busy", 421, None, ("busy",)),
+        ("Another server gave back '550 5.1.1 no", 550, "5.1.1", ("5.1.1 no",)),
+        ("it is 550-5.1.1 no", 550, "5.1.1", ("5.1.1 no",)),
+        ("it is 550 4.1.1 no", None, "4.1.1", ("it is 550 4.1.1 no",)),
+        ("room 550 is full", None, None, ("room 550 is full",)),
+        ("550 5.7.1 see 554 5.7.9 no", 550, "5.7.1", ("5.7.1 see 554 5.7.9 no",)),
         ("554 sorry, no mailbox (#5.1.1)", 554, "5.1.1", ("sorry, no mailbox (#5.1.1)",)),
         ("554 #5.1.0 Address rejected", 554, "5.1.0", ("#5.1.0 Address rejected",)),
         ("554 refused, 5.7.1 see above", 554, "5.7.1", ("refused, 5.7.1 see above",)),
@@ -69,6 +75,22 @@ def test_lines_with_different_codes_are_told() -> None:
 def test_the_step_that_postfix_names_behind_a_reply_is_taken_off_and_kept(behind: str, phase: str | None) -> None:
     read = read_reply(f"host mx[192.0.2.1] said: 550 5.7.1 no (in reply to {behind})")
     assert (read.lines, read.phase) == (("5.7.1 no",), phase)
+
+
+@pytest.mark.parametrize(
+    ("before", "phase"),
+    [
+        ("after RCPT TO:<a@dest.example>: host mx.dest.example [192.0.2.1]", "rcpt"),
+        ("after pipelined MAIL FROM:<a@src.example>", "mail"),
+        ("after end of data", "message"),
+        ("after sending data block", "message"),
+        ("after initial connection", "greeting"),
+        ("for a@dest.example", None),
+    ],
+)
+def test_the_step_that_exim_names_before_a_reply_is_taken_off_and_kept(before: str, phase: str | None) -> None:
+    read = read_reply(f"SMTP error from remote mail server {before}: 550 no")
+    assert (read.code, read.lines, read.phase) == (550, ("no",), phase)
 
 
 def test_a_long_text_is_cut() -> None:
