@@ -79,6 +79,13 @@ def test_an_unknown_option_ends_with_status_2_and_a_hint(capsys: pytest.CaptureF
     assert capsys.readouterr().err.endswith("Try 'smtpprobe --help'.\n")
 
 
+@pytest.mark.parametrize("arguments", [("explain", "421"), ("compare", "421", "450"), ("codes",), ("--help",)])
+def test_streams_that_are_closed_from_the_start_are_no_fault(arguments: tuple[str, ...]) -> None:
+    shell = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "smtpprobe", *arguments]
+    ended = subprocess.run(shell, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_a_closed_pipe_ends_quietly() -> None:
     reader, writer = os.pipe()
     os.close(reader)
