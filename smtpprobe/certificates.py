@@ -25,9 +25,11 @@ from threading import Lock
 from typing import Final, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import crypto
 
@@ -451,6 +453,45 @@ def key_of(der: bytes) -> bytes | None:
             return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         except _READING_ERRORS:
             return None
+
+
+def signed_by(chain: tuple[bytes, ...], key: bytes) -> Iterator[bytes]:
+    """Find the certificates of a chain that a bare key has signed; none where it cannot be read.
+
+    Args:
+        chain: in DER.
+        key: a SubjectPublicKeyInfo in DER.
+    """
+    try:
+        public = load_der_public_key(key)
+    except _READING_ERRORS:
+        return
+    with _quiet():
+        for der in chain[:MAX_CHAIN]:
+            try:
+                _verify_signature(public, x509.load_der_x509_certificate(der))
+            except (InvalidSignature, *_READING_ERRORS):
+                continue
+            yield der
+
+
+def _verify_signature(key: PublicKeyTypes, signed: x509.Certificate) -> None:
+    """Hold a signature against a key of any kind.
+
+    Raises:
+        InvalidSignature: it is another's.
+        TypeError: the key is not of the kind that the signature is made with.
+    """
+    data, signature, made_with = signed.tbs_certificate_bytes, signed.signature, signed.signature_algorithm_parameters
+    match key, made_with, signed.signature_hash_algorithm:
+        case rsa.RSAPublicKey(), padding.PKCS1v15() | padding.PSS(), hashes.HashAlgorithm() as hashed:
+            key.verify(signature, data, made_with, hashed)
+        case ec.EllipticCurvePublicKey(), ec.ECDSA(), _:
+            key.verify(signature, data, made_with)
+        case ((ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey()), None, _):
+            key.verify(signature, data)
+        case _:
+            raise TypeError("another kind of key")
 
 
 def leads_to(chain: tuple[bytes, ...], anchor: bytes, at: datetime | None) -> bool:

@@ -635,6 +635,9 @@ class TlsaLookup(Fact, frozen=True, kw_only=True):
     base: str
     """The TLSA base domain: the host, or the end of its CNAME chain (RFC 7672 2.2.2)."""
     lookup: Lookup
+    alias: Lookup | None = None
+    """The CNAME question for the host, asked where DNSSEC does not vouch for where the alias leads in the end and all
+    depends on whether it vouches for the alias itself (RFC 7672 2.2.2)."""
 
 
 class PolicyFetch(Fact, frozen=True, kw_only=True):
@@ -677,6 +680,9 @@ class Policies(Fact, frozen=True, kw_only=True):
     """SRV of ``_submission._tcp`` and ``_submissions._tcp``."""
     service_hosts: tuple[Lookup, ...] = ()
     """The A and AAAA questions for the hosts that `services` name."""
+    root: Lookup | None = None
+    """SOA of the root, which is signed: asked where there are TLSA records and no answer was authenticated, to tell a
+    zone without DNSSEC from a resolver that does not validate."""
 
 
 # --- who may send in the name of a domain ---------------------------------------------------------------------------

@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from smtpprobe.evidence import (
     Endpoint,
     Failure,
@@ -58,6 +60,7 @@ class Published:
         self._service_hosts: tuple[Lookup, ...] = ()
         self._wanted: tuple[tuple[str, int], ...] = ()
         self._tlsa: dict[tuple[str, int], TlsaLookup] = {}
+        self._root: Lookup | None = None
         self.certificates: tuple[bytes, ...] = ()
         """Of the policy host, in DER, leaf first."""
 
@@ -70,6 +73,7 @@ class Published:
             tls_rpt=self._tls_rpt,
             services=self._services,
             service_hosts=self._service_hosts,
+            root=self._root,
         )
 
     def give_up(self) -> None:
@@ -115,6 +119,11 @@ class Published:
         async with asyncio.TaskGroup() as group:
             for name, port in self._wanted:
                 group.create_task(self._ask_tlsa(name, port, hosts.get(name)))
+        answers = [each.lookup for each in self._tlsa.values()]
+        others = [each for host in resolution.hosts for each in host.lookups]
+        others += [resolution.mx] if resolution.mx is not None else []
+        if any(each.records for each in answers) and not any(each.authenticated for each in (*answers, *others)):
+            self._root = await self._source.lookup(".", "SOA")
 
     async def _ask_tls_rpt(self, domain: str) -> None:
         self._tls_rpt = await self._source.lookup(f"_smtp._tls.{domain}", "TXT")
@@ -149,15 +158,31 @@ class Published:
         found: TlsaLookup | None = None
         for base in dict.fromkeys((*_ends(host), name)):
             lookup = await self._source.lookup(f"_{port}._tcp.{base}", "TLSA")
-            found = TlsaLookup(host=name, port=port, base=base, lookup=lookup)
-            if lookup.status not in (LookupStatus.NO_DATA, LookupStatus.NXDOMAIN):
+            if found is None or not found.lookup.records or _decides(lookup):
+                found = TlsaLookup(host=name, port=port, base=base, lookup=lookup)
+            if _decides(lookup):
                 break
-        if found is not None:
-            self._tlsa[name, port] = found
+        if found is None:
+            return
+        if found.base == name and _decides(found.lookup) and _leads_out_of_dnssec(host):
+            found = msgspec.structs.replace(found, alias=await self._source.lookup(name, "CNAME"))
+        self._tlsa[name, port] = found
 
 
 def _given_up(name: str, rrtype: str) -> Lookup:
     return Lookup(name=name, rrtype=rrtype, status=LookupStatus.TIMEOUT, detail=_NO_TIME)
+
+
+def _decides(lookup: Lookup) -> bool:
+    """Tell whether no further base domain is asked: records that are secure, or a failure (RFC 7672 2.2.3, 2.1.2)."""
+    if lookup.status in (LookupStatus.NO_DATA, LookupStatus.NXDOMAIN):
+        return False
+    return lookup.authenticated or lookup.status is not LookupStatus.ANSWERED
+
+
+def _leads_out_of_dnssec(host: MxHost | None) -> bool:
+    """Tell whether a host is an alias at whose end DNSSEC vouches for nothing."""
+    return host is not None and any(each.aliases and each.records and not each.authenticated for each in host.lookups)
 
 
 def _ends(host: MxHost | None) -> tuple[str, ...]:

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from smtpprobe.checks.kinds import Topic, kind
 from smtpprobe.checks.reading import at, at_domain, connected
 from smtpprobe.checks.resolution import explain_failure
-from smtpprobe.checks.securing import Dane, DaneState, Security, chain_of, dane_of, leaf_of, security
-from smtpprobe.evidence import Conversation, Evidence, HostOrigin, Role
-from smtpprobe.policies.dane import DANE_EE, DANE_TA, read_tlsa, record_for, why_unusable
-from smtpprobe.reference.model import Confidence
+from smtpprobe.checks.securing import Dane, DaneState, Security, chain_of, dane_of, leaf_of, names_for, security
+from smtpprobe.evidence import Conversation, Evidence, HostOrigin, Role, TlsaLookup
+from smtpprobe.policies.dane import DANE_TA, guards_one_key, match, read_tlsa, record_for, usable, why_unusable
 from smtpprobe.report import Finding, Severity
 
 DANE_MATCH = kind("dane-match", Topic.DANE, Severity.OK, params=("record", "owner"))
@@ -35,10 +34,14 @@ DANE_UNUSABLE = kind(
 DANE_INSECURE = kind("dane-insecure", Topic.DANE, Severity.WARNING, params=("owner", "records"))
 DANE_LOOKUP_FAILED = kind("dane-lookup-failed", Topic.DANE, Severity.ERROR, params=("owner", "detail"))
 DANE_UNVERIFIABLE = kind("dane-unverifiable", Topic.DANE, Severity.INCONCLUSIVE, params=("owner", "resolver"))
+DANE_UNVALIDATED = kind("dane-unvalidated", Topic.DANE, Severity.INCONCLUSIVE, params=("owner", "resolver"))
 DANE_UNTESTED = kind("dane-untested", Topic.DANE, Severity.INCONCLUSIVE, params=("owner", "records"))
 DANE_NOT_PUBLISHED = kind("dane-not-published", Topic.DANE, Severity.INFO, params=("owner", "wanted", "authority"))
 DANE_WITHOUT_ROLLOVER = kind("dane-without-rollover", Topic.DANE, Severity.INFO, params=("owner", "record"))
 DANE_MX_INSECURE = kind("dane-mx-insecure", Topic.DANE, Severity.WARNING, params=("name",))
+
+MAX_AUTHORITIES = 4
+"""Certificates behind the leaf that are tried as authorities; public chains have one to three."""
 
 
 def dane(evidence: Evidence) -> Iterator[Finding]:
@@ -57,14 +60,15 @@ def dane(evidence: Evidence) -> Iterator[Finding]:
 
 def _of_endpoint(evidence: Evidence, conversation: Conversation, found: Dane) -> Iterator[Finding]:
     where = at(evidence, conversation)
-    owner = f"_{found.tlsa.port}._tcp.{found.tlsa.base}"
+    owner = _owner(found.tlsa)
     records = found.tlsa.lookup.records
     match found.state:
         case DaneState.MATCH:
             record = found.match.record
             text = "" if record is None else record.text
             yield DANE_MATCH.found(where, record=text, owner=owner)
-            if len(found.usable) == 1 and record is not None and record.usage == DANE_EE:
+            leaf = leaf_of(evidence, conversation)
+            if leaf is not None and guards_one_key(found.usable, leaf.der):
                 # RFC 7671 8.1 and 8.4: the next key's record is published before the key is used.
                 yield DANE_WITHOUT_ROLLOVER.found(where, owner=owner, record=text)
         case DaneState.MISMATCH:
@@ -76,26 +80,28 @@ def _of_endpoint(evidence: Evidence, conversation: Conversation, found: Dane) ->
             wanted = _wanted(evidence, conversation)
             yield DANE_UNUSABLE.found(where, owner=owner, records=records, reasons=reasons, wanted=wanted)
         case DaneState.INSECURE:
-            sure = Confidence.CERTAIN if _validates(evidence) else Confidence.LIKELY
-            yield DANE_INSECURE.found(where, sure=sure, owner=owner, records=records)
+            yield DANE_INSECURE.found(where, owner=owner, records=records)
         case DaneState.BOGUS:
             yield DANE_LOOKUP_FAILED.found(where, owner=owner, detail=explain_failure(found.tlsa.lookup))
         case DaneState.UNTRUSTED:
             yield DANE_UNVERIFIABLE.found(where, owner=owner, resolver=found.tlsa.lookup.resolver or "-")
+        case DaneState.UNVALIDATED:
+            yield DANE_UNVALIDATED.found(where, owner=owner, resolver=found.tlsa.lookup.resolver or "-")
         case DaneState.UNTESTED:
             yield DANE_UNTESTED.found(where, owner=owner, records=records)
         case DaneState.ABSENT:
-            yield from _not_published(evidence, conversation, owner)
+            yield from _not_published(evidence, conversation, found.tlsa)
 
 
-def _not_published(evidence: Evidence, conversation: Conversation, owner: str) -> Iterator[Finding]:
+def _not_published(evidence: Evidence, conversation: Conversation, tlsa: TlsaLookup) -> Iterator[Finding]:
     """Tell the records that would fit, on the hosts that take a domain's mail."""
     endpoint = conversation.endpoint
     if endpoint.role is not Role.SMTP or endpoint.origin is HostOrigin.GIVEN:
         return
     wanted = _wanted(evidence, conversation)
     if wanted != "-":
-        authority = _authority(evidence, conversation)
+        authority = _authority(evidence, conversation, tlsa)
+        owner = _owner(tlsa)
         yield DANE_NOT_PUBLISHED.found(at(evidence, conversation), owner=owner, wanted=wanted, authority=authority)
 
 
@@ -105,17 +111,17 @@ def _wanted(evidence: Evidence, conversation: Conversation) -> str:
     return (record_for(leaf.der) if leaf is not None else None) or "-"
 
 
-def _authority(evidence: Evidence, conversation: Conversation) -> str:
-    """The record that fits the issuer that the server sends; ``-`` where it sends none."""
+def _owner(tlsa: TlsaLookup) -> str:
+    return f"_{tlsa.port}._tcp.{tlsa.base}"
+
+
+def _authority(evidence: Evidence, conversation: Conversation, tlsa: TlsaLookup) -> str:
+    """The record that fits an authority that the server sends, the nearest first; ``-`` where none would fit."""
     session = conversation.session
     chain = chain_of(evidence, session) if session is not None else ()
-    return (record_for(chain[1], usage=DANE_TA) if len(chain) > 1 else None) or "-"
-
-
-def _validates(evidence: Evidence) -> bool:
-    """Tell whether the resolver is known to validate: something it said was authenticated."""
-    lookups = [each for host in evidence.resolution.hosts for each in host.lookups]
-    lookups += [each.lookup for each in evidence.policies.tlsa]
-    if evidence.resolution.mx is not None:
-        lookups.append(evidence.resolution.mx)
-    return any(each.authenticated for each in lookups)
+    names = names_for(evidence, conversation.endpoint, tlsa)
+    for authority in chain[1:MAX_AUTHORITIES]:
+        record = record_for(authority, usage=DANE_TA)
+        if record is not None and match(usable((record,)), chain, names, evidence.started_at).record is not None:
+            return record
+    return "-"

@@ -27,9 +27,9 @@ from smtpprobe.checks.securing import DaneState, Security, dane_of, policy_of, s
 from smtpprobe.evidence import (
     Conversation,
     Evidence,
+    Exchange,
     Failure,
     FailureKind,
-    HostOrigin,
     LookupStatus,
     Phase,
     Reply,
@@ -120,7 +120,7 @@ def _without_delivery(fates: list[Fate]) -> Fate:
 def _walk(evidence: Evidence, sender: Sender) -> Iterator[tuple[Conversation, _Step]]:
     policy = policy_of(evidence) if sender is Sender.MTA_STS else None
     for conversation in _relays(evidence):
-        blocked = _before_tls(conversation)
+        blocked = _before_connecting(evidence, conversation, sender, policy) or _before_tls(conversation)
         if blocked is not None:
             yield conversation, blocked
         elif sender is Sender.MTA_STS:
@@ -129,6 +129,22 @@ def _walk(evidence: Evidence, sender: Sender) -> Iterator[tuple[Conversation, _S
             yield conversation, _as_dane(evidence, conversation)
         else:
             yield conversation, _as_opportunistic(conversation)
+
+
+def _before_connecting(
+    evidence: Evidence, conversation: Conversation, sender: Sender, policy: mta_sts.Policy | None
+) -> _Step | None:
+    """Why a sender does not even connect, whatever the server would say to it; None where it does."""
+    if (
+        policy is not None
+        and policy.mode is mta_sts.Mode.ENFORCE
+        and not mta_sts.allows(policy, conversation.endpoint.host)
+    ):
+        return _Step(Fate.DEFERS, "policy-not-listed")  # RFC 8461 5: no delivery there
+    found = dane_of(evidence, conversation) if sender is Sender.DANE else None
+    if found is not None and found.state is DaneState.BOGUS:
+        return _Step(Fate.DEFERS, "dane-lookup-failed")  # RFC 7672 2.1.2
+    return None
 
 
 def _before_tls(conversation: Conversation) -> _Step | None:
@@ -147,8 +163,14 @@ def _before_tls(conversation: Conversation) -> _Step | None:
         # Senders wait for minutes (RFC 5321 4.5.3.2), a probe does not.
         is_slow = failure is not None and failure.kind is FailureKind.TIMEOUT
         return _Step(Fate.UNKNOWN, "too-slow") if is_slow else _Step(Fate.DEFERS, "broken-off")
-    reply = exchange.outcome
-    if reply.code is None or is_success(reply):
+    return _refused(conversation, exchange, exchange.outcome) or _Step(Fate.DEFERS, "broken-off")
+
+
+def _refused(conversation: Conversation, exchange: Exchange, reply: Reply) -> _Step | None:
+    """What a reply means for the mail; None for one of success."""
+    if is_success(reply):
+        return None
+    if reply.code is None:
         return _Step(Fate.DEFERS, "broken-off")
     if refuses_client(conversation, exchange):
         return _Step(Fate.UNKNOWN, "client-refused")
@@ -159,11 +181,24 @@ def _before_tls(conversation: Conversation) -> _Step | None:
 
 def _as_opportunistic(conversation: Conversation) -> _Step:
     if conversation.session is not None:
-        return _Step(Fate.ENCRYPTED, "tls")
+        return _after_tls(conversation) or _Step(Fate.ENCRYPTED, "tls")
     missing = _without_tls(conversation)
     if missing.fate is Fate.UNKNOWN:
         return missing
     return _Step(Fate.CLEAR, missing.reason)  # RFC 7435 3: rather in clear text than not at all
+
+
+def _after_tls(conversation: Conversation) -> _Step | None:
+    """Why no mail passes though TLS stands; None where it does, as far as is known."""
+    exchange = conversation.exchange(Phase.EHLO, over_tls=True)
+    if exchange is None or conversation.endpoint.tls is not TlsMode.STARTTLS:
+        return None
+    if isinstance(exchange.outcome, Reply):
+        return _refused(conversation, exchange, exchange.outcome)
+    if exchange.outcome.kind in _NOT_FROM_HERE:
+        return _Step(Fate.UNKNOWN, "not-from-here")
+    is_slow = exchange.outcome.kind is FailureKind.TIMEOUT
+    return _Step(Fate.UNKNOWN, "too-slow") if is_slow else _Step(Fate.DEFERS, "broken-off")
 
 
 def _without_tls(conversation: Conversation) -> _Step:
@@ -185,7 +220,6 @@ def _without_tls(conversation: Conversation) -> _Step:
 
 
 def _as_mta_sts(evidence: Evidence, conversation: Conversation, policy: mta_sts.Policy | None) -> _Step:
-    endpoint = conversation.endpoint
     if policy is None or policy.mode is not mta_sts.Mode.ENFORCE:
         step = _as_opportunistic(conversation)
         reason = {None: "no-policy", mta_sts.Mode.TESTING: "policy-testing"}.get(
@@ -195,15 +229,13 @@ def _as_mta_sts(evidence: Evidence, conversation: Conversation, policy: mta_sts.
         if policy is None and found is not None and mta_sts.read_record(found.records).count:
             reason = "policy-unusable"
         return _Step(step.fate, reason) if step.fate is Fate.ENCRYPTED else step
-    if not mta_sts.allows(policy, endpoint.host):
-        return _Step(Fate.DEFERS, "policy-not-listed")  # RFC 8461 5: no delivery there
     session = conversation.session
     if session is None:
         missing = _without_tls(conversation)
         return missing if missing.fate is Fate.UNKNOWN else _Step(Fate.DEFERS, missing.reason)
     if session.trust is None or not session.trust.is_trusted:
         return _Step(Fate.DEFERS, "policy-untrusted")
-    return _Step(Fate.AUTHENTICATED, "policy-kept")
+    return _after_tls(conversation) or _Step(Fate.AUTHENTICATED, "policy-kept")
 
 
 def _as_dane(evidence: Evidence, conversation: Conversation) -> _Step:
@@ -212,18 +244,17 @@ def _as_dane(evidence: Evidence, conversation: Conversation) -> _Step:
     found = dane_of(evidence, conversation)
     state = DaneState.ABSENT if found is None else found.state
     match state:
-        case DaneState.MATCH if is_mx_secure or _is_implicit(evidence, conversation):
-            return _Step(Fate.AUTHENTICATED, "dane-match")
+        case DaneState.MATCH if is_mx_secure:
+            return _after_tls(conversation) or _Step(Fate.AUTHENTICATED, "dane-match")
         case DaneState.MATCH:
-            return _Step(Fate.ENCRYPTED, "dane-mx-insecure")  # RFC 7672 2.2.1: the way to the host is not vouched for
+            # RFC 7672 2.2.1: the way to the host is not vouched for
+            return _after_tls(conversation) or _Step(Fate.ENCRYPTED, "dane-mx-insecure")
         case DaneState.MISMATCH:
             return _Step(Fate.DEFERS, "dane-mismatch")
-        case DaneState.BOGUS:
-            return _Step(Fate.DEFERS, "dane-lookup-failed")  # RFC 7672 2.1.2
-        case DaneState.UNTRUSTED:
+        case DaneState.UNTRUSTED | DaneState.UNVALIDATED:
             return _Step(Fate.UNKNOWN, "dane-unverifiable")
         case DaneState.UNUSABLE if conversation.session is not None:
-            return _Step(Fate.ENCRYPTED, "dane-unusable")
+            return _after_tls(conversation) or _Step(Fate.ENCRYPTED, "dane-unusable")
         case DaneState.UNUSABLE | DaneState.UNTESTED:
             missing = _without_tls(conversation)
             return missing if missing.fate is Fate.UNKNOWN else _Step(Fate.DEFERS, missing.reason)
@@ -231,13 +262,6 @@ def _as_dane(evidence: Evidence, conversation: Conversation) -> _Step:
             step = _as_opportunistic(conversation)
             reason = "dane-insecure" if state is DaneState.INSECURE else "dane-absent"
             return _Step(step.fate, reason) if step.fate is Fate.ENCRYPTED else step
-
-
-def _is_implicit(evidence: Evidence, conversation: Conversation) -> bool:
-    """Without MX records the addresses alone lead to the host; that they are secure is part of the match."""
-    mx = evidence.resolution.mx
-    denied = mx is not None and security(evidence, mx) is Security.SECURE
-    return conversation.endpoint.origin is HostOrigin.IMPLICIT_MX and denied
 
 
 def tried_hosts(delivery: Delivery, fates: tuple[Fate, ...] = tuple(Fate)) -> tuple[str, ...]:

@@ -17,7 +17,9 @@ from smtpprobe.checks.resolution import is_bogus
 from smtpprobe.evidence import (
     Certificate,
     Conversation,
+    Endpoint,
     Evidence,
+    HostOrigin,
     Lookup,
     LookupStatus,
     MxHost,
@@ -69,10 +71,23 @@ def trusts_resolver(evidence: Evidence, resolver: str | None) -> bool:
         return False
 
 
+def validates(evidence: Evidence) -> bool:
+    """Tell whether the resolver is known to validate: something that it said was authenticated."""
+    lookups = [each for host in evidence.resolution.hosts for each in host.lookups]
+    lookups += [each.lookup for each in evidence.policies.tlsa]
+    lookups += [each for each in (evidence.resolution.mx, evidence.policies.root) if each is not None]
+    return any(each.authenticated for each in lookups)
+
+
 def host_security(evidence: Evidence, host: MxHost | None) -> Security:
-    """Judge the addresses of a host: RFC 7672 2.2.2 lets TLSA records count only where they are secure."""
+    """Judge the addresses of a host: RFC 7672 2.2.2 lets TLSA records count only where they are secure.
+
+    For an address that the caller gave in place of those of the DNS, the caller vouches.
+    """
     if host is None or not host.lookups:
         return Security.INSECURE
+    if any(each.status is LookupStatus.OVERRIDDEN and each.records for each in host.lookups):
+        return Security.SECURE
     answered = [each for each in host.lookups if each.records] or list(host.lookups)
     found = [security(evidence, each) for each in answered]
     order = (Security.BOGUS, Security.UNKNOWN, Security.INSECURE, Security.UNTRUSTED, Security.SECURE)
@@ -96,7 +111,9 @@ class DaneState(StrEnum):
     BOGUS = "bogus"
     """The question for the records failed: a sender does not deliver here now (RFC 7672 2.1)."""
     UNTRUSTED = "untrusted"
-    """Whether the answers are secure cannot be known."""
+    """Whether the answers are secure cannot be known: the resolver says so over an open way."""
+    UNVALIDATED = "unvalidated"
+    """Whether the answers are secure cannot be known: the resolver does not validate."""
     UNTESTED = "untested"
     """Usable records, but no certificate was seen."""
 
@@ -126,10 +143,22 @@ def dane_of(evidence: Evidence, conversation: Conversation) -> Dane | None:
     session = conversation.session
     if session is None:
         return Dane(state=state, tlsa=tlsa, usable=records)
-    names = tuple(dict.fromkeys(filter(None, (tlsa.base, endpoint.host, domain_of(evidence)))))
-    found = dane.match(records, chain_of(evidence, session), names, evidence.started_at)
+    found = dane.match(records, chain_of(evidence, session), names_for(evidence, endpoint, tlsa), evidence.started_at)
     state = DaneState.MATCH if found.record is not None else DaneState.MISMATCH
     return Dane(state=state, tlsa=tlsa, usable=records, match=found)
+
+
+def names_for(evidence: Evidence, endpoint: Endpoint, tlsa: TlsaLookup) -> tuple[str, ...]:
+    """The names that a certificate may bear where DANE-TA vouches for it (RFC 7672 3.2.2): the base domain; the host,
+    where no MX record led to it; else the domain and where that is an alias for, if the way to the host is secure."""
+    mx = evidence.resolution.mx
+    if endpoint.origin is not HostOrigin.MX:
+        others: tuple[str | None, ...] = (endpoint.name,)
+    elif mx is not None and security(evidence, mx) is Security.SECURE:
+        others = (domain_of(evidence), mx.canonical_name)
+    else:
+        others = ()
+    return tuple(dict.fromkeys(filter(None, (tlsa.base, *others))))
 
 
 def _state_of_records(
@@ -137,11 +166,15 @@ def _state_of_records(
 ) -> DaneState:
     """What can be said before the certificate is looked at; `UNTESTED` where it decides."""
     addresses = host_security(evidence, host)
+    if addresses is Security.INSECURE and tlsa.alias is not None:
+        addresses = security(evidence, tlsa.alias)  # RFC 7672 2.2.2: the alias is secure, where it leads to is not
     records = security(evidence, tlsa.lookup)
     has_records = bool(tlsa.lookup.records)
     if addresses is Security.INSECURE or (records is Security.INSECURE and has_records):
-        return DaneState.INSECURE if has_records else DaneState.ABSENT
-    if records in (Security.BOGUS, Security.UNKNOWN):
+        if not has_records:
+            return DaneState.ABSENT
+        return DaneState.INSECURE if validates(evidence) else DaneState.UNVALIDATED
+    if not {addresses, records}.isdisjoint({Security.BOGUS, Security.UNKNOWN}):
         return DaneState.BOGUS
     if not has_records:
         return DaneState.ABSENT

@@ -113,6 +113,22 @@ def usable(records: tuple[str, ...]) -> tuple[Tlsa, ...]:
     return tuple(each for each in read if each is not None and why_unusable(each) is None)
 
 
+def considered(records: tuple[Tlsa, ...]) -> tuple[Tlsa, ...]:
+    """The usable records that a sender compares: of digests of one usage and selector those of the strongest hash
+    alone, and full forms always (RFC 7671 9, RFC 7672 5)."""
+    strongest: dict[tuple[int, int], int] = {}
+    for each in records:
+        group = (each.usage, each.selector)
+        strongest[group] = max(each.matching, strongest.get(group, FULL))
+    return tuple(each for each in records if each.matching in (FULL, strongest[each.usage, each.selector]))
+
+
+def guards_one_key(records: tuple[Tlsa, ...], leaf: bytes) -> bool:
+    """Tell whether all usable records name the certificate or key of today, so that no other can follow it without a
+    change of the records first (RFC 7671 8.1)."""
+    return bool(records) and all(each.usage == DANE_EE and fits(each, leaf) for each in records)
+
+
 def fits(record: Tlsa, der: bytes) -> bool:
     """Tell whether a record names this certificate or its key, whatever its usage (RFC 6698 2.1)."""
     from smtpprobe.certificates import key_of  # only where a certificate is read: it takes cryptography and OpenSSL
@@ -138,7 +154,10 @@ def match(records: tuple[Tlsa, ...], chain: tuple[bytes, ...], names: tuple[str,
     if not chain:
         return Match(mismatch=Mismatch.NO_CERTIFICATE)
     nearest = Mismatch.NO_MATCH
+    compared = considered(records)
     for position, record in enumerate(records):
+        if record not in compared:
+            continue
         if record.usage == DANE_EE:
             if fits(record, chain[0]):  # RFC 7672 3.1.1: names and dates of the certificate do not count
                 return Match(record=record, position=position)
@@ -152,11 +171,13 @@ def match(records: tuple[Tlsa, ...], chain: tuple[bytes, ...], names: tuple[str,
 
 def _match_authority(record: Tlsa, chain: tuple[bytes, ...], names: tuple[str, ...], at: datetime) -> Mismatch | None:
     """Hold the chain against one DANE-TA record; None where it fits (RFC 7672 3.1.2)."""
-    from smtpprobe.certificates import covers, leads_to, read_certificate
+    from smtpprobe.certificates import covers, leads_to, read_certificate, signed_by
 
-    anchors = [der for der in chain[1:] if fits(record, der)]
-    if not anchors and record.selector == CERTIFICATE and record.matching == FULL:
-        anchors = [record.data]  # RFC 7671 5.2.1: the record itself holds the authority, which need not be sent
+    # A server that sends its own certificate twice is no authority for itself.
+    anchors = [der for der in chain[1:] if der != chain[0] and fits(record, der)]
+    if not anchors and record.matching == FULL:
+        # RFC 7671 5.2.1: the record itself holds the authority or its key, so that it need not be sent.
+        anchors = [record.data] if record.selector == CERTIFICATE else list(signed_by(chain, record.data))
     if not anchors:
         return Mismatch.NO_MATCH
     if not any(leads_to(chain, anchor, None) for anchor in anchors):

@@ -101,6 +101,7 @@ DANE = {
     "dane-insecure": signed(tlsa(RIGHT, secure=False)),
     "dane-lookup-failed": signed(tlsa(status=LookupStatus.SERVFAIL)),
     "dane-unverifiable": signed(tlsa(RIGHT, resolver=ELSEWHERE), resolver=ELSEWHERE),
+    "dane-unvalidated": signed(tlsa(RIGHT, secure=False), mx=False, addresses=False),
     "dane-untested": signed(tlsa(RIGHT), talk(endpoint(), GREETING, PLAIN_EHLO)),
     "dane-not-published": signed(tlsa()),
     "dane-without-rollover": signed(tlsa(RIGHT)),

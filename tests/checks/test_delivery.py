@@ -10,6 +10,7 @@ from smtpprobe.checks.delivery import deliveries, tried_hosts
 from smtpprobe.evidence import (
     Conversation,
     Evidence,
+    Exchange,
     FailureKind,
     LookupStatus,
     Phase,
@@ -38,6 +39,8 @@ from tests.checks.evidence_builder import (
     resolved,
     said,
     talk,
+    tls,
+    trust,
 )
 from tests.checks.policy_scenarios import (
     BROKEN_TLS,
@@ -55,6 +58,17 @@ from tests.checks.policy_scenarios import (
     sts_lookup,
     tlsa,
 )
+
+
+def over_tls(second: Exchange) -> Conversation:
+    """A server whose TLS works, and what it says to EHLO after that."""
+    return talk(endpoint(), GREETING, EHLO, STARTTLS, tls(*CHAIN, trust=trust()), second)
+
+
+def lost_after_tls() -> Conversation:
+    """A server that closes the connection as soon as TLS stands."""
+    return over_tls(failed(Phase.EHLO, FailureKind.CLOSED, over_tls=True))
+
 
 NO_TLS = talk(endpoint(), GREETING, PLAIN_EHLO)
 BROKEN = talk(endpoint(), GREETING, EHLO, STARTTLS, BROKEN_TLS)
@@ -92,6 +106,11 @@ def fate(evidence: Evidence, sender: Sender) -> tuple[Fate, str]:
     [
         (healthy(), Fate.ENCRYPTED, "tls"),
         (secured(is_trusted=False), Fate.ENCRYPTED, "tls"),
+        (over_tls(said(Phase.EHLO, "250 mx1", over_tls=True)), Fate.ENCRYPTED, "tls"),
+        (over_tls(said(Phase.EHLO, "421 4.3.2 later", over_tls=True)), Fate.DEFERS, "refused-4"),
+        (over_tls(said(Phase.EHLO, "554 5.7.1 no", over_tls=True)), Fate.BOUNCES, "refused-5"),
+        (over_tls(failed(Phase.EHLO, FailureKind.TIMEOUT, over_tls=True)), Fate.UNKNOWN, "too-slow"),
+        (over_tls(failed(Phase.EHLO, FailureKind.DEADLINE, over_tls=True)), Fate.UNKNOWN, "not-from-here"),
         (NO_TLS, Fate.CLEAR, "starttls-missing"),
         (REFUSED_TLS, Fate.CLEAR, "starttls-refused"),
         (BROKEN, Fate.CLEAR, "handshake-failed"),
@@ -120,6 +139,12 @@ def test_an_opportunistic_sender_delivers_wherever_it_can(conversation: Conversa
         (policed(fetched(), NO_TLS), Fate.DEFERS, "starttls-missing"),
         (policed(fetched(), BROKEN), Fate.DEFERS, "handshake-failed"),
         (policed(fetched(fetched().body.replace(MX1.encode(), b"mx9.example.org"))), Fate.DEFERS, "policy-not-listed"),
+        (
+            policed(fetched(fetched().body.replace(MX1.encode(), b"mx9.example.org")), REFUSED),
+            Fate.DEFERS,
+            "policy-not-listed",
+        ),
+        (policed(fetched(), lost_after_tls()), Fate.DEFERS, "broken-off"),
         (policed(fetched(mode("testing")), secured(is_trusted=False)), Fate.ENCRYPTED, "policy-testing"),
         (policed(fetched(mode("none"))), Fate.ENCRYPTED, "policy-none"),
         (policed(fetched(status=404)), Fate.ENCRYPTED, "policy-unusable"),
@@ -145,6 +170,11 @@ def test_an_mta_sts_sender_keeps_the_policy_where_there_is_one(made: Evidence, f
         (signed(tlsa(RIGHT), BROKEN), Fate.DEFERS, "handshake-failed"),
         (signed(tlsa(RIGHT, secure=False)), Fate.ENCRYPTED, "dane-insecure"),
         (signed(tlsa(RIGHT), addresses=False), Fate.ENCRYPTED, "dane-insecure"),
+        (signed(tlsa(RIGHT, secure=False), mx=False, addresses=False), Fate.UNKNOWN, "dane-unverifiable"),
+        (signed(tlsa(status=LookupStatus.SERVFAIL), REFUSED), Fate.DEFERS, "dane-lookup-failed"),
+        (signed(tlsa(RIGHT), lost_after_tls(), mx=False), Fate.DEFERS, "broken-off"),
+        (signed(tlsa(UNUSABLE), lost_after_tls()), Fate.DEFERS, "broken-off"),
+        (signed(tlsa(RIGHT), lost_after_tls()), Fate.DEFERS, "broken-off"),
         (signed(tlsa()), Fate.ENCRYPTED, "dane-absent"),
         (signed(tlsa(status=LookupStatus.SERVFAIL)), Fate.DEFERS, "dane-lookup-failed"),
         (signed(tlsa(status=LookupStatus.TIMEOUT)), Fate.DEFERS, "dane-lookup-failed"),

@@ -9,7 +9,17 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from smtpprobe.lab.certificates import CertificateKind, authority, make_identity
-from smtpprobe.policies.dane import Mismatch, Tlsa, Unusable, match, read_tlsa, record_for, usable, why_unusable
+from smtpprobe.policies.dane import (
+    Mismatch,
+    Tlsa,
+    Unusable,
+    guards_one_key,
+    match,
+    read_tlsa,
+    record_for,
+    usable,
+    why_unusable,
+)
 
 HOST = "mx1.example.org"
 NOW = datetime.now(UTC)
@@ -132,3 +142,35 @@ def test_the_record_to_publish_fits_the_certificate() -> None:
         assert record is not None
         assert match(usable((record,)), chain, (HOST,), NOW).mismatch is None
     assert record_for(b"nothing") is None
+
+
+def test_of_two_digests_of_one_thing_only_the_stronger_counts() -> None:
+    """RFC 7671 9: what a weaker hash says is not looked at where there is a stronger one."""
+    chain = chain_of()
+    weak, strong = tlsa(3, 1, 1, chain[0]), tlsa(3, 1, 2, der(STRANGER))
+    assert match((weak, strong), chain, (HOST,), NOW).mismatch is Mismatch.NO_MATCH
+    assert match((weak, tlsa(3, 1, 2, chain[0])), chain, (HOST,), NOW).position == 1
+    # Another selector or usage is another thing, and a full form has no digest.
+    for other in (tlsa(3, 0, 2, der(STRANGER)), tlsa(2, 1, 2, der(STRANGER)), tlsa(3, 1, 0, der(STRANGER))):
+        assert match((weak, other), chain, (HOST,), NOW).record == weak
+    assert match((tlsa(3, 1, 0, chain[0]), strong), chain, (HOST,), NOW).position == 0
+
+
+def test_the_key_of_an_authority_in_full_need_not_be_sent() -> None:
+    chain = chain_of(CertificateKind.MISSING_INTERMEDIATE)
+    assert match((tlsa(2, 1, 0, der(INTERMEDIATE)),), chain, (HOST,), NOW).mismatch is None
+    assert match((tlsa(2, 1, 0, der(INTERMEDIATE)),), chain, ("mx9.example.org",), NOW).mismatch is Mismatch.NAME
+    assert match((tlsa(2, 1, 0, der(STRANGER)),), chain, (HOST,), NOW).mismatch is Mismatch.NO_MATCH
+    root = der(authority("smtpprobe lab").root)
+    assert match((tlsa(2, 1, 0, root),), chain_of(), (HOST,), NOW).mismatch is None
+    assert match((Tlsa(usage=2, selector=1, matching=0, data=b"no key"),), chain, (HOST,), NOW).record is None
+
+
+def test_records_for_the_key_of_today_alone_leave_no_way_to_the_next() -> None:
+    leaf = chain_of()[0]
+    today, also_today, later = tlsa(3, 1, 1, leaf), tlsa(3, 1, 2, leaf), tlsa(3, 1, 1, der(STRANGER))
+    assert guards_one_key((today,), leaf)
+    assert guards_one_key((today, also_today), leaf)
+    assert not guards_one_key((today, later), leaf)
+    assert not guards_one_key((today, tlsa(2, 1, 1, der(INTERMEDIATE))), leaf)
+    assert not guards_one_key((), leaf)

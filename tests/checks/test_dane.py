@@ -1,0 +1,125 @@
+"""DANE of an endpoint: which names count, whose word is believed, and which records are told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from smtpprobe.checks import judge
+from smtpprobe.checks.securing import DaneState, dane_of, names_for
+from smtpprobe.evidence import Certificate, Evidence, HostOrigin, Lookup, LookupStatus, MxHost
+from smtpprobe.policies.dane import record_for
+from smtpprobe.report import Finding
+from tests.checks.evidence_builder import A1, DOMAIN, MX1, endpoint, healthy, lookup, tls, trust
+from tests.checks.policy_scenarios import CHAIN, LEAF, LOOPBACK, RIGHT, WRONG, signed, tlsa
+
+LEADS_OUT = "mx.example.net"
+
+
+def state(made: Evidence) -> DaneState | None:
+    found = dane_of(made, made.conversations[0])
+    return None if found is None else found.state
+
+
+def finding(made: Evidence, id_: str) -> Finding | None:
+    return next((each for each in judge(made).findings if each.id == id_), None)
+
+
+def at_alias(alias: Lookup | None, *records: str, status: LookupStatus = LookupStatus.ANSWERED) -> Evidence:
+    """An MX host whose name leads to addresses for which DNSSEC does not vouch."""
+    made = signed(tlsa(*records, status=status))
+    address = lookup(MX1, "A", A1, aliases=(MX1,), canonical_name=LEADS_OUT, resolver=LOOPBACK)
+    host = MxHost(name=MX1, origin=HostOrigin.MX, preference=10, addresses=(A1,), lookups=(address,))
+    policies = msgspec.structs.replace(
+        made.policies, tlsa=(msgspec.structs.replace(made.policies.tlsa[0], alias=alias),)
+    )
+    resolution = msgspec.structs.replace(made.resolution, hosts=(host,))
+    return msgspec.structs.replace(made, policies=policies, resolution=resolution)
+
+
+def cname(*, secure: bool = True, status: LookupStatus = LookupStatus.ANSWERED) -> Lookup:
+    return lookup(MX1, "CNAME", LEADS_OUT, authenticated=secure, status=status, resolver=LOOPBACK)
+
+
+@pytest.mark.parametrize(
+    ("made", "wanted"),
+    [
+        (at_alias(cname(), RIGHT), DaneState.MATCH),
+        (at_alias(cname(), WRONG), DaneState.MISMATCH),
+        (at_alias(cname(), status=LookupStatus.SERVFAIL), DaneState.BOGUS),
+        (at_alias(cname(secure=False), RIGHT), DaneState.INSECURE),
+        (at_alias(cname(secure=False), status=LookupStatus.SERVFAIL), DaneState.ABSENT),
+        (at_alias(cname(status=LookupStatus.SERVFAIL), RIGHT), DaneState.BOGUS),
+        (at_alias(None, RIGHT), DaneState.INSECURE),
+    ],
+)
+def test_a_secure_alias_suffices_though_its_end_is_not(made: Evidence, wanted: DaneState) -> None:
+    """RFC 7672 2.2.2, "insecure CNAME"."""
+    assert state(made) is wanted
+
+
+@pytest.mark.parametrize(("record", "wanted"), [(RIGHT, DaneState.MATCH), (WRONG, DaneState.MISMATCH)])
+def test_for_an_address_that_is_given_by_hand_the_caller_vouches(record: str, wanted: DaneState) -> None:
+    made = signed(tlsa(record))
+    given = Lookup(name=MX1, rrtype="A", status=LookupStatus.OVERRIDDEN, records=(A1,))
+    host = MxHost(name=MX1, origin=HostOrigin.MX, preference=10, addresses=(A1,), lookups=(given,))
+    resolution = msgspec.structs.replace(made.resolution, hosts=(host,))
+    assert state(msgspec.structs.replace(made, resolution=resolution)) is wanted
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_records_that_are_not_signed_are_called_so_only_by_a_resolver_that_validates(secure: bool) -> None:
+    made = signed(tlsa(RIGHT, secure=False), mx=False, addresses=False)
+    root = lookup(".", "SOA", "a.root", authenticated=secure, resolver=LOOPBACK)
+    made = msgspec.structs.replace(made, policies=msgspec.structs.replace(made.policies, root=root))
+    assert state(made) is (DaneState.INSECURE if secure else DaneState.UNVALIDATED)
+
+
+@pytest.mark.parametrize(
+    ("mx", "names"),
+    [
+        ({"authenticated": True}, (MX1, DOMAIN)),
+        ({"authenticated": True, "canonical_name": "mail.example.net"}, (MX1, DOMAIN, "mail.example.net")),
+        ({"authenticated": False}, (MX1,)),  # who can forge the MX record could name any domain's
+    ],
+)
+def test_the_names_of_the_domain_count_where_its_mx_is_secure(mx: dict[str, Any], names: tuple[str, ...]) -> None:
+    made = signed(tlsa(RIGHT))
+    found = lookup(DOMAIN, "MX", f"10 {MX1}", resolver=LOOPBACK, **mx)
+    resolution = msgspec.structs.replace(made.resolution, mx=found)
+    made = msgspec.structs.replace(made, resolution=resolution)
+    assert names_for(made, endpoint(), made.policies.tlsa[0]) == names
+
+
+def test_the_alias_of_an_mx_host_is_no_name_that_counts_where_the_records_stand_at_its_end() -> None:
+    made = signed(tlsa(RIGHT))
+    at_end = msgspec.structs.replace(made.policies.tlsa[0], base=LEADS_OUT)
+    assert names_for(made, endpoint(), at_end) == (LEADS_OUT, DOMAIN)
+    assert names_for(made, endpoint(origin=HostOrigin.GIVEN), at_end) == (LEADS_OUT, MX1)
+
+
+def shown(*chain: Certificate) -> Evidence:
+    conversation = healthy(handshake=tls(*chain, trust=trust()))
+    return msgspec.structs.replace(signed(tlsa(), conversation), started_at=datetime.now(UTC))
+
+
+def test_the_record_of_an_authority_is_told_only_where_it_would_fit() -> None:
+    found = finding(shown(*CHAIN), "dane-not-published")
+    authority = record_for(CHAIN[1].der, usage=2)
+    assert found is not None
+    assert found.params["authority"] == authority
+    reordered = finding(shown(LEAF, LEAF, CHAIN[1]), "dane-not-published")
+    assert reordered is not None
+    assert reordered.params["authority"] == authority
+    alone = finding(shown(LEAF), "dane-not-published")
+    assert alone is not None
+    assert alone.params["authority"] == "-"
+
+
+def test_two_records_for_one_key_are_no_rollover() -> None:
+    twice = (RIGHT, record_for(LEAF.der) or "", f"3 0 1 {LEAF.sha256}")
+    assert finding(signed(tlsa(*twice)), "dane-without-rollover") is not None
+    assert finding(signed(tlsa(RIGHT, WRONG)), "dane-without-rollover") is None
