@@ -237,9 +237,9 @@ def _port(value: str | int) -> None:
 
 
 def _resolver(value: str) -> None:
-    from smtpprobe.targets import parse_resolver
+    from smtpprobe.targets import parse_name_server
 
-    parse_resolver(value)
+    parse_name_server(value)
 
 
 def _target(value: str) -> None:

@@ -95,6 +95,12 @@ def mistakes(text: str, file: str = "smtpprobe.toml") -> list[str]:
 # --- what is right --------------------------------------------------------------------------------------------------
 
 
+def test_a_resolver_may_be_one_that_is_asked_over_tls() -> None:
+    given = ("192.0.2.53", "tls://192.0.2.53#dns.example", "https://192.0.2.53/dns-query")
+    mail = plan(parse_config(f"[targets.mail]\nresolvers = {list(given)}\n".encode()), "mail", ".")
+    assert mail.options.resolvers == given
+
+
 def test_a_target_has_its_own_settings_over_those_of_all() -> None:
     mail = plan(parse_config(FULL.encode()), "mail", "/etc/smtpprobe")
     options = mail.options
@@ -204,6 +210,8 @@ def test_the_example_of_the_readme_can_be_read() -> None:
         ("[targets.mail.expect]\nreplies = ['''rcpt a@b\r\nDATA -> 250''']", 2, "is no mail address"),
         ("[targets.mail]\nports = ['imap:143']", 2, "'imap' is no role"),
         ("[targets.mail]\nresolvers = ['dns.example']", 2, "by its address"),
+        ("[targets.mail]\nresolvers = ['tls://dns.example']", 2, "by its address"),
+        ("[targets.mail]\nresolvers = ['quic://192.0.2.53']", 2, "no way to ask a resolver"),
         ("[targets.mail]\nresolve = { a = 'b' }", 2, "'b' is no IP address"),
         ("[targets.mail]\ntarget = 'exa mple.org'", 2, "is no target"),
         ("[targets.mail]\nehlo = 'my_host'", 2, "EHLO"),
