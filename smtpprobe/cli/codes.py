@@ -21,10 +21,10 @@ def _phases() -> Iterable[str]:
 
 
 @click.command(cls=SectionedCommand, short_help="List reply codes, enhanced codes, keywords and findings.")
-@option("--enhanced", "table", section=_WHICH, flag_value="enhanced", help="Enhanced codes, as 4.7.1.")
-@option("--keywords", "table", section=_WHICH, flag_value="keywords", help="What a server offers after EHLO.")
-@option("--findings", "table", section=_WHICH, flag_value="findings", help="What 'smtpprobe check' can find.")
-@option("--diagnoses", "table", section=_WHICH, flag_value="diagnoses", help="Causes of refusals.")
+@option("--enhanced", section=_WHICH, is_flag=True, help="Enhanced codes, as 4.7.1.")
+@option("--keywords", section=_WHICH, is_flag=True, help="What a server offers after EHLO.")
+@option("--findings", section=_WHICH, is_flag=True, help="What 'smtpprobe check' can find.")
+@option("--diagnoses", section=_WHICH, is_flag=True, help="Causes of refusals.")
 @option(
     "--class",
     "digit",
@@ -54,7 +54,7 @@ def _phases() -> Iterable[str]:
     help="How to write it.",
 )
 def command(
-    table: str | None, digit: str | None, phase: str | None, search: str | None, lang: str | None, format: str
+    digit: str | None, phase: str | None, search: str | None, lang: str | None, format: str, **tables: bool
 ) -> None:
     """List the tables of the code book: reply codes, enhanced codes, EHLO keywords, findings or causes.
 
@@ -64,7 +64,10 @@ def command(
       smtpprobe codes --search greylist
       smtpprobe codes --keywords --format markdown
     """
-    table = table or "codes"
+    asked = [name for name, is_asked in tables.items() if is_asked]
+    if len(asked) > 1:
+        raise click.UsageError(f"one table at a time, not {' and '.join(f'--{each}' for each in asked)}")
+    table = asked[0] if asked else "codes"
     if digit is not None and table not in ("codes", "enhanced"):
         raise click.UsageError(f"--class is for codes; the rows of --{table} have none")
     if phase is not None and table != "codes":

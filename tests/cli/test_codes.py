@@ -137,6 +137,7 @@ def test_a_search_counts_what_matches_in_the_other_tables(capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--enhanced", "--keywords"], "one table at a time, not --enhanced and --keywords"),
         (["--keywords", "--class", "4"], "--class is for codes; the rows of --keywords have none"),
         (["--enhanced", "--phase", "rcpt"], "--phase is for reply codes; it cannot choose among --enhanced"),
         (["--phase", "lunch"], "'lunch' is not one of connect"),
