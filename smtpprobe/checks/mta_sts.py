@@ -97,12 +97,12 @@ def mta_sts(evidence: Evidence) -> Iterator[Finding]:
         yield MTA_STS_LOOKUP_FAILED.found(where, name=lookup.name, status=lookup.status.value, detail=detail)
         return
     record = sts.read_record(lookup.records)
+    if record.problem is not None:
+        yield MTA_STS_RECORD_INVALID.found(where, name=lookup.name, problem=record.problem)
+        return
     if record.count == 0:
         if _takes_mail(evidence):
             yield MTA_STS_NOT_PUBLISHED.found(where, name=lookup.name)
-        return
-    if record.problem is not None:
-        yield MTA_STS_RECORD_INVALID.found(where, name=lookup.name, problem=record.problem)
         return
     fetched = evidence.policies.policy
     if fetched is not None:

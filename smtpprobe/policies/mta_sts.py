@@ -15,7 +15,7 @@ import msgspec
 
 from smtpprobe.evidence import LookupStatus, Policies
 from smtpprobe.names import is_hostname
-from smtpprobe.policies.txt import fields, versioned
+from smtpprobe.policies.txt import fields, misspelt, versioned
 
 MEDIA_TYPE: Final = "text/plain"
 """RFC 8461 3.2: the policy is served as ``text/plain``."""
@@ -25,6 +25,10 @@ SHORT_MAX_AGE_S: Final = 86_400
 """A policy that is kept for less than a day protects little: RFC 8461 3.2 expects weeks."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9]{1,32}")
+_FIELD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}=[!-:<>-~]+")
+"""RFC 8461 3.1: ``sts-extension``, of which ``sts-id`` is a case; no blanks, no second ``=``."""
+_KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
+"""RFC 8461 3.2: ``sts-policy-ext-name``, of which all keys are cases."""
 _NUMBER: Final = re.compile(r"[0-9]{1,10}")
 
 
@@ -47,7 +51,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 0
     """How many records begin with ``v=STSv1;``. A sender takes any other number than one as none."""
     problem: str | None = None
-    """``several-records``, ``id-missing``, ``id-invalid``; None where nothing is wrong or no record is there."""
+    """``several-records``, ``version-invalid``, ``id-missing``, ``id-invalid``, ``syntax-invalid``; None where nothing
+    is wrong or no record is there."""
 
     @property
     def is_valid(self) -> bool:
@@ -75,7 +80,7 @@ def read_record(records: tuple[str, ...]) -> Record:
     """Read the TXT records at ``_mta-sts.<domain>``; those about something else are passed over (RFC 8461 3.1)."""
     found = versioned(records, "v=STSv1")
     if not found:
-        return Record()
+        return Record(problem="version-invalid" if misspelt(records, "v=STSv1") else None)
     if len(found) > 1:
         return Record(count=len(found), problem="several-records")
     ids = [value for name, value in fields(found[0]) if name == "id"]
@@ -83,6 +88,8 @@ def read_record(records: tuple[str, ...]) -> Record:
         return Record(count=1, problem="id-missing")
     if len(ids) > 1 or not _ID.fullmatch(ids[0]):
         return Record(id=ids[0], count=1, problem="id-invalid")
+    if not all(_FIELD.fullmatch(field.strip(" \t")) for field in found[0].rstrip("; \t").split(";")):
+        return Record(id=ids[0], count=1, problem="syntax-invalid")
     return Record(id=ids[0], count=1)
 
 
@@ -98,21 +105,26 @@ def read_policy(body: bytes) -> Policy:
         if not line.strip(" \t"):
             continue
         name, separator, value = line.partition(":")
-        if not separator:
+        if not separator or not _KEY.fullmatch(name):
             problems.append(f"not-a-field:{line.strip()[:40]}")
             continue
         # RFC 8461 3.2: of a key that must stand once the first counts; `mx` may stand again and again.
-        values.setdefault(name.strip(" \t"), []).append(value.strip(" \t"))
+        values.setdefault(name, []).append(value.strip(" \t"))
     version = values.get("version", [None])[0]
     if version != "STSv1":
         problems.append("version-missing" if version is None else "version-unknown")
     mode = _mode(values, problems)
     max_age_s = _max_age_s(values, problems)
-    mx = tuple(pattern.lower().rstrip(".") for pattern in values.get("mx", []))
-    problems += [f"mx-invalid:{pattern}" for pattern in mx if not is_hostname(pattern.removeprefix("*."))]
+    mx = tuple(pattern.lower() for pattern in values.get("mx", []))
+    problems += [f"mx-invalid:{pattern}" for pattern in mx if not _is_pattern(pattern)]
     if not mx and mode is not Mode.NONE:
         problems.append("mx-missing")
     return Policy(mode=mode, mx=mx, max_age_s=max_age_s, problems=tuple(problems))
+
+
+def _is_pattern(text: str) -> bool:
+    """RFC 8461 3.2: ``sts-policy-mx-value``, a domain of RFC 5321 4.1.2, which has no final dot."""
+    return is_hostname(text.removeprefix("*.")) and not text.endswith(".")
 
 
 def _mode(values: dict[str, list[str]], problems: list[str]) -> Mode | None:

@@ -8,9 +8,12 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from smtpprobe.policies.txt import fields, versioned
+from smtpprobe.policies.txt import fields, misspelt, versioned
 
 _MAILBOX: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+
+_RESERVED: Final = "!"
+"""RFC 8460 3: to be written as ``%21``; ``,`` and ``;`` are delimiters already. DMARC puts a size behind it."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +24,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 0
     """How many records begin with ``v=TLSRPTv1;``. A sender takes any other number than one as none."""
     problem: str | None = None
-    """``several-records``, ``rua-missing`` or ``rua-invalid``; None where nothing is wrong or no record is there."""
+    """``several-records``, ``version-invalid``, ``rua-missing`` or ``rua-invalid``; None where nothing is wrong or no
+    record is there."""
 
     @property
     def is_valid(self) -> bool:
@@ -33,10 +37,10 @@ def read_record(records: tuple[str, ...]) -> Record:
     """Read the TXT records at ``_smtp._tls.<domain>``; those about something else are passed over."""
     found = versioned(records, "v=TLSRPTv1")
     if not found:
-        return Record()
+        return Record(problem="version-invalid" if misspelt(records, "v=TLSRPTv1") else None)
     if len(found) > 1:
         return Record(count=len(found), problem="several-records")
-    given = next((value for name, value in fields(found[0]) if name == "rua"), "")
+    given = ",".join(value for name, value in fields(found[0]) if name == "rua")  # the grammar allows several
     addresses = tuple(each.strip() for each in given.split(",") if each.strip())
     if not addresses:
         return Record(count=1, problem="rua-missing")
@@ -46,6 +50,8 @@ def read_record(records: tuple[str, ...]) -> Record:
 
 def _is_usable(address: str) -> bool:
     """RFC 8460 3: ``mailto:`` with an address, or ``https:`` with a host."""
+    if _RESERVED in address:
+        return False
     try:
         parts = urlsplit(address)
     except ValueError:

@@ -29,6 +29,13 @@ def versioned(records: tuple[str, ...], version: str) -> tuple[str, ...]:
     return tuple(text for text in map(text_of, records) if begins.match(text))
 
 
+def misspelt(records: tuple[str, ...], version: str) -> bool:
+    """Tell whether one of the texts is meant to be of a version but does not begin with it as it must."""
+    tag, _, value = version.partition("=")
+    meant = re.compile(rf"\s*{re.escape(tag)}\s*=\s*{re.escape(value)}\b", re.IGNORECASE)
+    return not versioned(records, version) and any(meant.match(text) for text in map(text_of, records))
+
+
 def fields(text: str) -> tuple[tuple[str, str], ...]:
     """Cut ``a=1; b=2;`` into pairs, in order; a part without ``=`` has an empty value."""
     parts = (part.strip(" \t") for part in text.split(";"))
