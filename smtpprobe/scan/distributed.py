@@ -25,6 +25,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import import_module
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Final, Self
 from uuid import uuid4
@@ -58,6 +59,9 @@ CONNECT_S: Final = 10.0
 
 WORKERS_S: Final = 60.0
 """How long the first worker may take to come."""
+
+ALONE_S: Final = 10.0
+"""How long all workers may be gone of a cluster of our own, or while the scan ends, before they are given up."""
 
 TICK_S: Final = 0.5
 
@@ -118,6 +122,9 @@ class DistributedScan:
         self.is_stopped = False
         """By a person."""
         self._is_ending = False
+        self._threads: dict[str, int] = {}
+        self._running: dict[asyncio.Task[Part], int] = {}
+        self._seen_workers_s = 0.0
 
     def __enter__(self) -> Self:
         self._store = store = Store(self.plan.out)
@@ -182,6 +189,7 @@ class DistributedScan:
         except BaseException:
             if self._store.get(parts.STAGED) is None:  # nothing was begun that one could go on with
                 self._store.remove("_scan")
+                self._store.remove_if_empty()
             raise
         return Outcome(is_complete, self.progress, self.taken)
 
@@ -303,7 +311,6 @@ class DistributedScan:
         resolved = await self._stage("resolve", staged.partitions, resolve)
         if resolved is None:
             return False
-        progress.resolved = sum(each.targets for each in resolved)
         files = [each.file for each in resolved]
         shares = Shares(self.plan.limits)
 
@@ -318,12 +325,6 @@ class DistributedScan:
         probed = await self._stage("probe", staged.buckets, probe)
         if probed is None:
             return False
-        for part in probed:
-            progress.endpoints += part.endpoints
-            progress.connections += part.endpoints
-            progress.left_alone += part.left_alone
-            progress.failures.update(part.failures)
-        progress.probed = progress.endpoints
         files_probed = [each.file for each in probed]
 
         def join(number: int) -> Any:
@@ -334,9 +335,6 @@ class DistributedScan:
         joined = await self._stage("join", staged.partitions, join)
         if joined is None:
             return False
-        for part in joined:
-            progress.written += part.targets
-            progress.outcomes.update(part.outcomes)
         await asyncio.to_thread(self._finish, joined)
         return True
 
@@ -358,14 +356,17 @@ class DistributedScan:
         progress = self.progress
         done = await asyncio.to_thread(self._done, stage, count)
         progress.stage, progress.parts, progress.parts_done = stage, count, len(done)
+        for part in done.values():
+            self._account(stage, part)
         waiting = deque(number for number in range(count) if number not in done)
-        self._running: dict[asyncio.Task[Part], int] = {}
+        self._seen_workers_s = time.monotonic()
         try:
             while waiting or self._running:
                 while waiting and not self._is_ending and (task := begin(waiting[0])) is not None:
                     self._running[task] = waiting.popleft()
                 if not self._running:
                     break
+                self._see_to_workers()
                 ended, _ = await asyncio.wait(self._running, timeout=TICK_S, return_when=asyncio.FIRST_COMPLETED)
                 for task in ended:
                     number = self._running.pop(task)
@@ -378,11 +379,37 @@ class DistributedScan:
                     if part.is_complete:
                         done[number] = part
                         progress.parts_done = len(done)
+                        self._account(stage, part)
         finally:
             for task in self._running:
                 task.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
         return [done[number] for number in range(count)] if len(done) == count else None
+
+    def _account(self, stage: str, part: Part) -> None:
+        progress = self.progress
+        if stage == "resolve":
+            progress.resolved += part.targets
+        elif stage == "join":
+            progress.written += part.targets
+        progress.endpoints += part.endpoints
+        progress.probed += part.endpoints
+        progress.connections += part.endpoints
+        progress.left_alone += part.left_alone
+        progress.failures.update(part.failures)
+        progress.outcomes.update(part.outcomes)
+
+    def _see_to_workers(self) -> None:
+        """Do not wait for what nobody works at: if nobody can come, or the scan is to end anyway.
+
+        Raises:
+            OSError: no worker has been there for long.
+        """
+        now_s = time.monotonic()
+        if self.progress.workers:
+            self._seen_workers_s = now_s
+        elif now_s - self._seen_workers_s > ALONE_S and (self._scheduler is None or self._is_ending):
+            raise OSError("the workers of the scan were lost; --resume goes on")
 
     def _done(self, stage: str, count: int) -> dict[int, Part]:
         """What was done in an earlier run."""
@@ -445,9 +472,9 @@ async def _connected(scheduler: str | None, jobs: int) -> AsyncIterator[Any]:
     dask: Any = import_module("distributed")
 
     if scheduler is None:
-        with tempfile.TemporaryDirectory(prefix="smtpprobe-dask-") as folder, _deaf_children():
-            async with (
-                dask.LocalCluster(
+        with tempfile.TemporaryDirectory(prefix="smtpprobe-dask-") as folder:
+            with _deaf_children():
+                cluster = await dask.LocalCluster(
                     n_workers=jobs,
                     threads_per_worker=1,
                     processes=True,
@@ -457,20 +484,18 @@ async def _connected(scheduler: str | None, jobs: int) -> AsyncIterator[Any]:
                     local_directory=folder,
                     silence_logs=logging.CRITICAL,
                     asynchronous=True,
-                ) as cluster,
-                dask.Client(cluster, asynchronous=True, set_as_default=False) as client,
-            ):
+                )
+            async with cluster, dask.Client(cluster, asynchronous=True, set_as_default=False) as client:
                 yield client
         return
+    client = dask.Client(scheduler, asynchronous=True, set_as_default=False, timeout=CONNECT_S, name="smtpprobe")
     try:
-        client = await dask.Client(
-            scheduler, asynchronous=True, set_as_default=False, timeout=CONNECT_S, name="smtpprobe"
-        )
-    except (TimeoutError, OSError, ValueError, TypeError) as error:
-        raise OptionError(
-            f"no Dask scheduler answers at {quoted(scheduler)}: {_first_line(error)}; to start one: dask scheduler"
-        ) from error
-    try:
+        try:
+            await client
+        except (OSError, ValueError, TypeError) as error:
+            raise OptionError(
+                f"no Dask scheduler answers at {quoted(scheduler)}: {_first_line(error)}; to start one: dask scheduler"
+            ) from error
         try:
             await client.wait_for_workers(1, timeout=WORKERS_S)
         except TimeoutError as error:
@@ -488,8 +513,16 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def _deaf_children() -> Iterator[None]:
-    """Let the processes that are started meanwhile not hear Ctrl-C, which is for us to hear."""
-    yield
+    """Let the processes that are started meanwhile not hear Ctrl-C, which is for us to hear, and be it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # which would take the block away when the first process is started
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

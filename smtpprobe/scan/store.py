@@ -118,6 +118,12 @@ class Store:
         prefix = f"{folder}/" if folder else ""
         return sorted(prefix + each["name"].rstrip("/").rpartition("/")[2] for each in found if each["type"] == "file")
 
+    def remove_if_empty(self) -> None:
+        """Remove the folder itself where nothing is in it; an object store has no empty folders."""
+        if self._is_local:
+            with suppress(OSError):
+                os.rmdir(self._root)
+
     def remove(self, name: str) -> None:
         """Remove a file or a folder, if it is there."""
         path = self._path(name)
