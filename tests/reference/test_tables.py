@@ -46,6 +46,11 @@ def test_a_key_stands_once(name: str) -> None:
     assert len(keys) == len(set(keys))
 
 
+def test_what_keywords_take_is_a_grammar_and_no_language() -> None:
+    words = {word for row in keywords().values() for word in re.findall(r"[a-z]+", f"{row.parameters} {row.adds}")}
+    assert words.isdisjoint({"a", "and", "is", "means", "names", "no", "of", "or", "the", "with"})
+
+
 def references() -> Iterator[str]:
     for code in codes().values():
         yield code.reference
