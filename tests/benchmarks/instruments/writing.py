@@ -1,0 +1,85 @@
+"""What it costs to build and write the results of a scan, as JSON: seconds of CPU for each target.
+
+    python writing.py COUNT PORT FOLDER
+
+It talks once to the server on PORT of this machine. Then COUNT targets get what was learnt there, as a scan does it:
+the facts of each endpoint go into a journal, the result is made of them and written, and all is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from smtpprobe.endpoints import parse_port
+from smtpprobe.evidence import Options, Role, Target
+from smtpprobe.probing import runtime
+from smtpprobe.scan.joining import Joiner, facts_of_address
+from smtpprobe.scan.journal import Journal
+from smtpprobe.scan.running import spare_the_collector, target_key
+from smtpprobe.scan.sinks import Lines
+from smtpprobe.scan.worker import Depth, Probed, Worker
+from smtpprobe.targets import parse_target
+
+AT_A_TIME: Final = 300
+"""Targets that are written down together: what comes in within a tenth of a second."""
+EHLO: Final = "probe.test"
+
+
+async def talk_once(options: Options, target: Target, joiner: Joiner) -> Probed:
+    worker = Worker(options, Depth.LIGHT, EHLO)
+    loop = asyncio.get_running_loop()
+    probed: asyncio.Future[Probed] = loop.create_future()
+    assert target.address is not None
+    (endpoint,) = joiner.planned(1, target, facts_of_address(target.address)).endpoints
+    worker.probe(endpoint, probed.set_result)
+    try:
+        return await probed
+    finally:
+        await worker.close()
+
+
+def write(count: int, port: int, folder: Path) -> float:
+    options = Options(policies=False, ports=(parse_port(f"{Role.SMTP.value}:{port}"),), ehlo_name=EHLO)
+    targets = [parse_target(f"127.{1 + (number >> 16)}.{number >> 8 & 255}.{number & 255}") for number in range(count)]
+    journal = Journal(str(folder / "writing.journal"))
+    sink = Lines.to_file(str(folder / "writing.ndjson"))
+    joiner = Joiner(journal, options, Depth.LIGHT, ehlo_name=EHLO, started_at=datetime.now(UTC), runtime=runtime())
+    pack, pack_json = msgspec.msgpack.Encoder().encode, msgspec.json.Encoder().encode
+    conversation, session, _ = asyncio.run(talk_once(options, targets[0], joiner))
+    journal.add_targets([(number, target_key(each), True, pack(each)) for number, each in enumerate(targets, 1)])
+    understood = [
+        joiner.planned(number, each, facts_of_address(str(each.address))) for number, each in enumerate(targets, 1)
+    ]
+    numbers = [journal.add_endpoint(each.keys[0])[0] for each in understood]
+    journal.commit()
+    spare_the_collector()
+    began_s = time.process_time()
+    for first in range(0, count, AT_A_TIME):
+        batch = range(first, min(first + AT_A_TIME, count))
+        rows: list[tuple[bytes | None, bytes, int]] = []
+        for index in batch:
+            written = pack_json(session)
+            rows.append((pack(conversation), written, numbers[index]))
+            joiner.remember(understood[index].keys[0], session, written, conversation)
+        journal.probed(rows)
+        sink.write([joiner.join(understood[index]).line for index in batch])
+        journal.written([index + 1 for index in batch])
+        journal.keep("length", sink.length())
+        journal.commit()
+    took_s = time.process_time() - began_s
+    sink.close()
+    journal.close()
+    return took_s / count
+
+
+if __name__ == "__main__":
+    count, port, folder = sys.argv[1:]
+    print(json.dumps({"cpu_s": write(int(count), int(port), Path(folder))}))
