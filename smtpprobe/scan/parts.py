@@ -100,7 +100,7 @@ class _Row(msgspec.Struct, array_like=True):
     failure: str | None = None
 
 
-class _Section(msgspec.Struct, array_like=True):
+class Section(msgspec.Struct, array_like=True):
     """What became of some endpoints."""
 
     rows: list[_Row] = msgspec.field(default_factory=list)
@@ -117,7 +117,7 @@ class _Gathered:
         self._rows: dict[str, tuple[bytes | None, bytes]] = {}
         self.certificates: dict[str, bytes] = {}
 
-    def add(self, section: _Section) -> None:
+    def add(self, section: Section) -> None:
         self._rows.update((each.key, (each.facts, each.session)) for each in section.rows)
         self.certificates.update(section.certificates)
 
@@ -366,7 +366,7 @@ class _Bucket:
             for key, endpoint in unsqueeze(raw, list[tuple[str, Endpoint]], list):
                 needs.setdefault(key, (endpoint, []))[1].append(partition)
         for name in self._store.names(self._kept_folder):
-            section = unsqueeze(self._store.read(name), _Section, _Section)
+            section = unsqueeze(self._store.read(name), Section, Section)
             self._rows.update((each.key, each) for each in section.rows)
             self._certificates.update(section.certificates)
         return needs
@@ -433,9 +433,9 @@ class _Bucket:
         if keys:
             self._store.put(f"{self._kept_folder}/{uuid4().hex}", squeeze(self._section(keys)))
 
-    def _section(self, keys: Sequence[str]) -> _Section:
+    def _section(self, keys: Sequence[str]) -> Section:
         rows = [self._rows[key] for key in keys]
-        return _Section(rows, {sha256: self._certificates[sha256] for row in rows for sha256 in row.chain})
+        return Section(rows, {sha256: self._certificates[sha256] for row in rows for sha256 in row.chain})
 
     def _write(self, needs: dict[str, tuple[Endpoint, list[int]]]) -> Part:
         wanted: list[list[str]] = [[] for _ in self._resolved]
@@ -477,7 +477,7 @@ def join(where: str, run: str, number: int, resolved: str, probed: Sequence[str]
     memory = _Gathered()
     memory.certificates.update(unsqueeze(certificates, dict[str, bytes], dict))
     for section in store.sections(probed, number):
-        memory.add(unsqueeze(section, _Section, _Section))
+        memory.add(unsqueeze(section, Section, Section))
     joiner = _joiner(staged, memory)
     outcomes: Counter[str] = Counter()
     lines, evidence = [], []

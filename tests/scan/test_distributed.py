@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -16,10 +17,14 @@ import pytest
 
 pytest.importorskip("distributed", reason="the scan on a cluster needs the extra dask")
 
+from smtpprobe.cli import main
+from smtpprobe.cli.scanning import Teller
+from smtpprobe.errors import MissingExtraError, OptionError
 from smtpprobe.scan.distributed import DistributedScan, Flow
 from smtpprobe.scan.lease import Terms
 from smtpprobe.scan.loading import read_results
 from smtpprobe.scan.results import Result
+from smtpprobe.scan.running import Plan
 from tests.scan.world import DOMAINS, NETWORKS, World, world
 
 TARGETS = DOMAINS + 3
@@ -147,6 +152,37 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield started
 
 
+def test_a_scan_that_was_stopped_is_gone_on_with_and_talks_to_nobody_twice(
+    expected: tuple[World, list[dict[str, Any]]], cluster: Cluster, tmp_path: Path
+) -> None:
+    small, results = expected
+    small.forget(hold_s=0.5)
+    plan = small.plan(str(tmp_path / "out"))
+
+    def stop(flow: Flow) -> None:
+        if flow.stage == "probe" and flow.parts_done > 0 and not first.is_stopped:
+            first.stop()
+
+    with DistributedScan(plan, scheduler=cluster.address, partition_size=20, on_tick=stop) as first:
+        first.take_targets()
+        assert not first.run().is_complete
+    visits = small.visits
+    assert 0 < sum(visits) < NETWORKS
+    with pytest.raises(OptionError, match="not finished; go on with --resume"), DistributedScan(plan):
+        pass
+    again = msgspec.structs.replace(plan, is_resumed=True)
+    with pytest.raises(OptionError, match="begun with other"), DistributedScan(again, partition_size=7):
+        pass
+    small.forget()
+    with DistributedScan(again, scheduler=cluster.address, partition_size=20) as second:
+        assert second.take_targets().targets == TARGETS
+        assert second.run().is_complete
+    assert [now + before for now, before in zip(small.visits, visits, strict=True)] == [1] * NETWORKS
+    assert told(tmp_path / "out") == results
+    with pytest.raises(OptionError, match="has results"), DistributedScan(plan):
+        pass
+
+
 def test_what_a_killed_worker_had_begun_is_done_again_by_the_others(
     expected: tuple[World, list[dict[str, Any]]], cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -172,3 +208,73 @@ def test_what_a_killed_worker_had_begun_is_done_again_by_the_others(
     assert sum(small.visits) > NETWORKS
     assert max(small.visits) == 2
     assert [server.most_at_once for server in small.servers.values()] == [1] * NETWORKS
+
+
+# --- what cannot be done --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--engine", "dask"), "writes a folder of Parquet files: --out FOLDER"),
+        (("--engine", "dask", "--out", "results.csv"), "writes a folder of Parquet files: --out FOLDER"),
+        (("--engine", "dask", "--out", "new", "--resume"), "there is nothing to go on with in 'new'"),
+        (("--engine", "dask", "--out", "domains.txt/"), "'domains.txt/' is a file"),
+        (("--engine", "dask", "--out", "nowhere://x/y"), "cannot write to 'nowhere://x/y'"),
+        (("--scheduler", "nonsense", "--out", "new"), "no Dask scheduler answers at 'nonsense'"),
+        (("--partition-size", "5"), "--partition-size is for --engine dask"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_said_in_one_line(
+    arguments: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("domains.txt").write_text("example.com\n", encoding="ascii")
+    assert main(["scan", "domains.txt", *arguments]) == 2
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert "Traceback" not in shown.err
+    assert shown.out == ""
+    assert [each.name for each in tmp_path.iterdir()] == ["domains.txt"]
+
+
+def test_without_dask_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(MissingExtraError, match=r"smtpprobe\[dask\]"):
+        DistributedScan(Plan(source="-", out=str(tmp_path / "out")))
+
+
+def test_a_scan_on_one_machine_does_not_import_dask(tmp_path: Path) -> None:
+    (tmp_path / "none.txt").write_text("", encoding="ascii")
+    code = (
+        "import sys; from smtpprobe.cli import main;"
+        f"main(['scan', {str(tmp_path / 'none.txt')!r}, '-q']);"
+        "sys.exit(any(name in sys.modules for name in ('dask', 'distributed', 'fsspec')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=PATIENCE_S).returncode == 0
+
+
+# --- what a person is told ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flow", "said"),
+    [
+        (Flow(), "Dask has no workers at the moment; waiting for one"),
+        (Flow(workers=3), ""),
+        (Flow(workers=3, stage="resolve", parts=1200, parts_done=7), "resolving: 7 of 1,200 partitions; workers: 3"),
+        (Flow(workers=3, stage="probe", parts=16), "talking to servers: 0 of 16 buckets; workers: 3"),
+        (Flow(workers=3, stage="join", parts=9, parts_done=9), "writing results: 9 of 9 partitions; workers: 3"),
+        (Flow(workers=3, stage="probe", is_draining=True), "ending: what 3 workers have begun"),
+    ],
+)
+def test_progress_names_the_stage_and_the_workers(flow: Flow, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smtpprobe.cli.scanning.LINE_EVERY_S", 0.0)
+    stream = io.StringIO()
+    Teller("en", stream=stream).flow(flow)
+    assert stream.getvalue().startswith(said)
+    assert bool(stream.getvalue()) == bool(said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class World:
         self, servers: dict[str, ScriptedServer], port: int, resolver: str, folder: Path, tls: ssl.SSLContext
     ) -> None:
         self.servers = servers
+        self._loop = asyncio.get_running_loop()
         self._tls = tls
         self.port = port
         self.resolver = resolver
@@ -53,6 +54,24 @@ class World:
     def visits(self) -> list[int]:
         """How many came to each server."""
         return [len(server.visits) for server in self.servers.values()]
+
+    def wait_until_idle(self) -> None:
+        """Return once no connection is open."""
+        for server in self.servers.values():
+            asyncio.run_coroutine_threadsafe(server.idle(), self._loop).result(20)
+
+    def wait_for(self, is_so: Callable[[], bool]) -> None:
+        """Return once something is so of the servers."""
+        came = threading.Event()
+
+        def look() -> None:
+            if is_so():
+                came.set()
+            else:
+                self._loop.call_soon(look)
+
+        self._loop.call_soon_threadsafe(look)
+        assert came.wait(20), "it never came to be so"
 
     def plan(self, out: str) -> Plan:
         """The same as `options`, for a scan in this process."""
