@@ -109,7 +109,7 @@ def _certificate(certificate: Certificate, now: datetime, language: str) -> Iter
     names = [*certificate.dns_names, *certificate.ip_addresses]
     if names:
         more = len(names) - MAX_NAMES
-        others = [label(language, "section", "more-places", count=more)] if more > 0 else []
+        others = [label(language, "section", "more-listed", count=more)] if more > 0 else []
         yield line("names", *map(escape, names[:MAX_NAMES]), *others)
     yield line("valid", _validity(certificate, now, language))
     size = str(certificate.key_bits or "")

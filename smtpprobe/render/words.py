@@ -7,6 +7,7 @@ check of somebody else's may bring, stands for itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,9 @@ from smtpprobe.reference.model import Actor, Explanation, Retry
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.explanation import pattern_note
 from smtpprobe.report import Finding, Param
+
+MAX_LISTED: Final = 12
+"""How many members of a list a sentence names; a certificate may have thousands of names. The data keep them all."""
 
 
 class FindingWords(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +83,9 @@ def shown_param(value: Param, language: str) -> str:
         case float():
             return f"{value:.2f}".rstrip("0").rstrip(".")
         case tuple():
-            return ", ".join(escape(each) for each in value)
+            more = len(value) - MAX_LISTED
+            others = (label(language, "section", "more-listed", count=more),) if more > 0 else ()
+            return ", ".join((*map(escape, value[:MAX_LISTED]), *others))
         case _:
             return escape(str(value))
 

@@ -27,7 +27,13 @@ BAD_POLICIES: Final = (
     b"\xff",
     b"version: STSv2\nmode: off\nmax_age: -1\nmx: a_b\nwhat\n",
 )
-BAD_RECORDS: Final = (("v=STSv1; id=1", "v=STSv1; id=2"), ("v=STSv1;",), ("v=STSv1; id=a-b",))
+BAD_RECORDS: Final = (
+    ("v=STSv1; id=1", "v=STSv1; id=2"),
+    ("v=STSv1;",),
+    ("v=STSv1; id=a-b",),
+    ("V=STSv1",),
+    ("v=STSv1; id=a; b",),
+)
 BAD_REPORT_RECORDS: Final = (("v=TLSRPTv1; rua=a", "v=TLSRPTv1; rua=b"), ("v=TLSRPTv1;",), ("v=TLSRPTv1; rua=ftp:a",))
 
 IDS: Final[Mapping[str, AbstractSet[str]]] = {
@@ -100,3 +106,11 @@ def test_what_a_policy_says_is_escaped_once() -> None:
 
 def test_doubled_braces_are_single_ones_without_parameters_too() -> None:
     assert "${if eq{$tls_in_cipher}{}{}{*}}" in finding_words(finding("auth-without-tls"), "en").fix
+
+
+def test_a_sentence_names_a_few_members_of_a_long_list_and_counts_the_others() -> None:
+    names = tuple(f"h{number}.example.net" for number in range(3000))
+    long = finding("certificate-name-mismatch", name="mx1.example.org", names=names)
+    assert finding_words(long, "en").title.endswith("but for " + ", ".join(names[:12]) + ", 2988 more")
+    short = finding("certificate-name-mismatch", name="mx1.example.org", names=names[:12])
+    assert finding_words(short, "en").title.endswith("h11.example.net")
