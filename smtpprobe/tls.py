@@ -47,6 +47,7 @@ _OWN_POLICY: Final = frozenset(
         "CA_MD_TOO_WEAK",
         "DH_KEY_TOO_SMALL",
         "EE_KEY_TOO_SMALL",
+        "EXCESSIVE_MESSAGE_SIZE",
         "LEGACY_SIGALG_DISALLOWED_OR_UNSUPPORTED",
         "MODULUS_TOO_SMALL",
         "NO_CIPHERS_AVAILABLE",

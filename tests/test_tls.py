@@ -25,6 +25,7 @@ def error(reason: str | None, text: str = "") -> ssl.SSLError:
         ("TLSV1_UNRECOGNIZED_NAME", FailureKind.TLS_ALERT, "unrecognized_name"),
         ("WRONG_VERSION_NUMBER", FailureKind.TLS_PROTOCOL, "wrong version number"),
         ("UNSUPPORTED_PROTOCOL", FailureKind.TLS_LOCAL, "unsupported protocol"),
+        ("EXCESSIVE_MESSAGE_SIZE", FailureKind.TLS_LOCAL, "excessive message size"),
         ("DH_KEY_TOO_SMALL", FailureKind.TLS_LOCAL, "dh key too small"),
         (None, FailureKind.TLS_PROTOCOL, "(1, 'odd')"),
     ],
