@@ -11,13 +11,14 @@ Nothing here imports Dask.
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from socket import gethostname
@@ -34,7 +35,7 @@ from smtpprobe.scan.joining import Joiner, Memory, facts_of_address
 from smtpprobe.scan.lease import Lease, LeaseLostError, Terms
 from smtpprobe.scan.pace import Limits
 from smtpprobe.scan.results import Session
-from smtpprobe.scan.running import Taken, fit_to_descriptors, loop_factory
+from smtpprobe.scan.running import GC_THRESHOLD, Taken, fit_to_descriptors, loop_factory
 from smtpprobe.scan.shuffling import bucket_of, pack, squeeze, unsqueeze
 from smtpprobe.scan.sinks import fill_parquet
 from smtpprobe.scan.store import Store
@@ -203,6 +204,17 @@ def _roots_here(roots: bytes) -> tuple[str, tempfile.TemporaryDirectory[str]]:
     return path, folder
 
 
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Look for cycles seldom meanwhile: there are very many objects, and hardly any cycle."""
+    before = gc.get_threshold()
+    gc.set_threshold(GC_THRESHOLD)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
 def _run(work: Coroutine[Any, Any, T]) -> T:
     """Run on an event loop of its own, in whatever thread this is."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -236,6 +248,7 @@ def _read_targets(store: Store, number: int) -> list[tuple[int, Target]]:
 # --- resolve --------------------------------------------------------------------------------------------------------
 
 
+@_few_collections()
 def resolve(where: str, run: str, number: int, at_once: int) -> Part:
     """Resolve the targets of a partition.
 
@@ -286,6 +299,7 @@ async def _resolve_all(staged: Staged, targets: Sequence[Target], at_once: int) 
 # --- probe ----------------------------------------------------------------------------------------------------------
 
 
+@_few_collections()
 def probe(where: str, run: str, bucket: int, resolved: Sequence[str], limits: Limits) -> Part:
     """Talk to the endpoints of a bucket, which nobody else does at the same time.
 
@@ -460,6 +474,7 @@ class _Bucket:
 # --- join -----------------------------------------------------------------------------------------------------------
 
 
+@_few_collections()
 def join(where: str, run: str, number: int, resolved: str, probed: Sequence[str]) -> Part:
     """Write the results of the targets of a partition.
 
