@@ -14,6 +14,7 @@ from smtpprobe.checks.resolution import explain_failure
 from smtpprobe.checks.securing import Dane, DaneState, Security, chain_of, dane_of, leaf_of, names_for, security
 from smtpprobe.evidence import Conversation, Evidence, HostOrigin, Role, TlsaLookup
 from smtpprobe.policies.dane import DANE_TA, guards_one_key, match, read_tlsa, record_for, usable, why_unusable
+from smtpprobe.reference.model import Confidence
 from smtpprobe.report import Finding, Severity
 
 DANE_MATCH = kind("dane-match", Topic.DANE, Severity.OK, params=("record", "owner"))
@@ -74,7 +75,9 @@ def _of_endpoint(evidence: Evidence, conversation: Conversation, found: Dane) ->
         case DaneState.MISMATCH:
             reason = str(found.match.mismatch)
             wanted = _wanted(evidence, conversation)
-            yield DANE_MISMATCH.found(where, owner=owner, reason=reason, records=records, wanted=wanted)
+            # RFC 7672 8.1: a sender asks for the certificate of the base domain, the probe for that of the host.
+            sure = Confidence.CERTAIN if found.tlsa.base == found.tlsa.host else Confidence.LIKELY
+            yield DANE_MISMATCH.found(where, sure=sure, owner=owner, reason=reason, records=records, wanted=wanted)
         case DaneState.UNUSABLE:
             reasons = tuple(dict.fromkeys(str(why_unusable(read_tlsa(each))) for each in records))
             wanted = _wanted(evidence, conversation)

@@ -226,7 +226,9 @@ def _as_mta_sts(evidence: Evidence, conversation: Conversation, policy: mta_sts.
             policy.mode if policy is not None else None, "policy-none"
         )
         found = evidence.policies.mta_sts
-        if policy is None and found is not None and mta_sts.read_record(found.records) != mta_sts.Record():
+        if found is not None and found.status not in _ANSWERS:
+            reason = "policy-lookup-failed"  # RFC 8461 5.1: only who has kept the policy goes by it
+        elif policy is None and found is not None and mta_sts.read_record(found.records) != mta_sts.Record():
             reason = "policy-unusable"
         return _Step(step.fate, reason) if step.fate is Fate.ENCRYPTED else step
     session = conversation.session

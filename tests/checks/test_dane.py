@@ -9,11 +9,41 @@ import msgspec
 import pytest
 
 from smtpprobe.checks import judge
+from smtpprobe.checks.delivery import deliveries
 from smtpprobe.checks.securing import DaneState, dane_of, names_for
-from smtpprobe.evidence import Certificate, Evidence, HostOrigin, Lookup, LookupStatus, MxHost
+from smtpprobe.evidence import (
+    Certificate,
+    Evidence,
+    HostOrigin,
+    Lookup,
+    LookupStatus,
+    MxHost,
+    Phase,
+    Policies,
+    TlsaLookup,
+)
 from smtpprobe.policies.dane import record_for
-from smtpprobe.report import Finding
-from tests.checks.evidence_builder import A1, DOMAIN, MX1, endpoint, healthy, lookup, tls, trust
+from smtpprobe.reference.model import Confidence
+from smtpprobe.report import Fate, Finding, Sender
+from tests.checks.evidence_builder import (
+    A1,
+    DOMAIN,
+    EHLO,
+    GREETING,
+    MX1,
+    MX2,
+    STARTTLS,
+    endpoint,
+    evidence,
+    healthy,
+    host,
+    lookup,
+    resolved,
+    said,
+    talk,
+    tls,
+    trust,
+)
 from tests.checks.policy_scenarios import CHAIN, LEAF, LOOPBACK, RIGHT, WRONG, signed, tlsa
 
 LEADS_OUT = "mx.example.net"
@@ -123,3 +153,43 @@ def test_two_records_for_one_key_are_no_rollover() -> None:
     twice = (RIGHT, record_for(LEAF.der) or "", f"3 0 1 {LEAF.sha256}")
     assert finding(signed(tlsa(*twice)), "dane-without-rollover") is not None
     assert finding(signed(tlsa(RIGHT, WRONG)), "dane-without-rollover") is None
+
+
+@pytest.mark.parametrize(("base", "sure"), [(MX1, Confidence.CERTAIN), ("end.example.net", Confidence.LIKELY)])
+def test_a_mismatch_is_not_certain_where_a_sender_would_have_asked_for_another_name(
+    base: str, sure: Confidence
+) -> None:
+    made = signed(tlsa(WRONG))
+    at_base = msgspec.structs.replace(made.policies.tlsa[0], base=base)
+    found = finding(msgspec.structs.replace(made, policies=Policies(tlsa=(at_base,))), "dane-mismatch")
+    assert found is not None
+    assert found.confidence is sure
+
+
+def test_a_dane_sender_passes_over_what_does_not_fit_and_tries_the_next() -> None:
+    """RFC 7672 2.2: of three hosts the first puts off, the second has the wrong certificate, the third is right."""
+    names = (MX1, MX2, "mx3.example.org")
+    places = ("192.0.2.1", "192.0.2.2", "192.0.2.3")
+    ends = [endpoint(name, place) for name, place in zip(names, places, strict=True)]
+    handshake = tls(*CHAIN, trust=trust())
+    talks = (
+        talk(ends[0], said(Phase.GREETING, "421 4.3.2 later")),
+        *(talk(end, GREETING, EHLO, STARTTLS, handshake) for end in ends[1:]),
+    )
+    looked_up = {
+        name: lookup(f"_25._tcp.{name}", "TLSA", record, authenticated=True, resolver=LOOPBACK)
+        for name, record in zip(names, (RIGHT, WRONG, RIGHT), strict=True)
+    }
+    policies = Policies(
+        tlsa=tuple(TlsaLookup(host=name, port=25, base=name, lookup=each) for name, each in looked_up.items())
+    )
+    records = tuple(f"{rank}0 {name}" for rank, name in enumerate(names, 1))
+    resolution = resolved(
+        *(host(name, place, authenticated=True, resolver=LOOPBACK) for name, place in zip(names, places, strict=True)),
+        mx=lookup(DOMAIN, "MX", *records, authenticated=True, resolver=LOOPBACK),
+    )
+    made = evidence(*talks, policies=policies, resolution=resolution, shown=CHAIN)
+    found = {each.sender: each for each in deliveries(made)}
+    assert (found[Sender.OPPORTUNISTIC].fate, found[Sender.OPPORTUNISTIC].host) == (Fate.ENCRYPTED, MX2)
+    assert (found[Sender.DANE].fate, found[Sender.DANE].host) == (Fate.AUTHENTICATED, names[2])
+    assert [each.reason for each in found[Sender.DANE].attempts] == ["refused-4", "dane-mismatch", "dane-match"]

@@ -149,6 +149,16 @@ def test_an_opportunistic_sender_delivers_wherever_it_can(conversation: Conversa
         (policed(fetched(mode("none"))), Fate.ENCRYPTED, "policy-none"),
         (policed(fetched(status=404)), Fate.ENCRYPTED, "policy-unusable"),
         (policed(fetched(mode("testing")), NO_TLS), Fate.CLEAR, "starttls-missing"),
+        (
+            evidence(healthy(), policies=Policies(mta_sts=sts_lookup(status=LookupStatus.SERVFAIL))),
+            Fate.ENCRYPTED,
+            "policy-lookup-failed",
+        ),
+        (
+            evidence(healthy(), policies=Policies(mta_sts=sts_lookup(STS_RECORD.upper()))),
+            Fate.ENCRYPTED,
+            "policy-unusable",
+        ),
         (evidence(healthy()), Fate.ENCRYPTED, "no-policy"),
     ],
 )

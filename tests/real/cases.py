@@ -74,9 +74,14 @@ CASES = {
     "danerollover": Case(tlsa=("3 1 1 next", "3 1 1 leaf")),
     "danestale": Case(tlsa=("3 1 1 leaf", "3 1 1 nothing")),
     "daneboth": Case(Make.BOTH, tlsa=("3 1 1 leaf",)),  # the record fits the EC certificate of the two
+    "danekey": Case(Make.NO_INTERMEDIATE, tlsa=("2 1 0 intermediate",)),  # not sent, but the record holds the key
+    "danekeyroot": Case(tlsa=("2 1 0 root",)),
+    "danestronger": Case(tlsa=("3 1 1 nothing", "3 1 2 leaf")),
     "danemixed": Case(tlsa=("1 1 1 leaf", "3 1 1 leaf")),
     # DANE that does not
     "danebad": Case(tlsa=("3 1 1 nothing",)),
+    "danewrongkey": Case(tlsa=("2 1 0 next",)),
+    "daneweaker": Case(tlsa=("3 1 1 leaf", f"3 1 2 {'01' * 64}")),  # RFC 7671 9: the stronger digest alone counts
     "danemixedbad": Case(tlsa=("1 1 1 leaf", "3 1 1 nothing")),
     "daneunsentroot": Case(tlsa=("2 1 1 root",)),
     "danetawrongname": Case(Make.WRONG_NAME, tlsa=("2 1 1 intermediate",)),

@@ -95,18 +95,27 @@ DANE: dict[str, frozenset[str]] = {
         "opensmtpd": ("info dane-not-published",),
         # every form of a record that fits
         **dict.fromkeys(("dane311", "dane310", "dane312", "dane301", "dane302", "dane300"), (_MATCH, _LAST)),
-        **dict.fromkeys(("dane211", "daneroot", "danefullroot"), (_MATCH,)),
+        **dict.fromkeys(("dane211", "daneroot", "danefullroot", "danekey", "danekeyroot"), (_MATCH,)),
         # what DANE-EE does not look at (RFC 7671 5.1)
         **dict.fromkeys(("daneexpired", "danewrongname", "daneselfsigned"), (_MATCH, _LAST)),
         # several records
-        **dict.fromkeys(("danerollover", "danestale"), (_MATCH,)),
+        **dict.fromkeys(("danerollover", "danestale", "danestronger"), (_MATCH,)),
         **dict.fromkeys(("danemixed", "daneboth"), (_MATCH, _LAST)),
         # aliases (RFC 7672 2.2.2)
-        **dict.fromkeys(("alias", "alias2", "danealias", "danecname"), (_MATCH, _LAST)),
+        **dict.fromkeys(("alias", "alias2", "alias3", "danealias", "danecname"), (_MATCH, _LAST)),
         "partlydane": (_MATCH, _LAST, "info dane-not-published"),
         # none that fits
         **dict.fromkeys(
-            ("danebad", "danemixedbad", "daneunsentroot", "danetawrongname", "danetaexpired"), ("error dane-mismatch",)
+            (
+                "danebad",
+                "danemixedbad",
+                "daneunsentroot",
+                "danetawrongname",
+                "danetaexpired",
+                "danewrongkey",
+                "daneweaker",
+            ),
+            ("error dane-mismatch",),
         ),
         "daneplain": ("inconclusive dane-untested",),
         **dict.fromkeys(
@@ -115,6 +124,7 @@ DANE: dict[str, frozenset[str]] = {
         # not vouched for, or not to be had
         "insecure": ("warning dane-insecure",),
         "insecure-to-secure": (_MATCH, _LAST, "warning dane-mx-insecure"),
+        "insecure-to-bad": ("error dane-mismatch", "warning dane-mx-insecure"),
         "danefail": ("error dane-lookup-failed",),
     }.items()
 }

@@ -38,6 +38,7 @@ DOMAINS = {
     "partlydane": ("10 mx-dane311", "20 mx-expired"),
     "alias": (f"10 {ALIAS}",),
     "alias2": (f"10 {ALIAS}2",),
+    "alias3": (f"10 {ALIAS}3",),
     "deepmx": ("10 mx.deep",),
     **{name: (f"10 mx-{name}",) for name in CASES},
 }
@@ -62,6 +63,7 @@ loop2 CNAME loop
 lame NS nosuch
 {ALIAS} CNAME mx-danealias
 {ALIAS}2 CNAME mx-rsa
+{ALIAS}3 CNAME mx.insecure
 _submission._tcp.nosubmission SRV 0 0 0 .
 _submissions._tcp.nosubmission SRV 0 0 0 .
 nosubmission MX 10 mx1
@@ -124,6 +126,7 @@ def zone(places: Places, authority: Authority, issued: Mapping[str, Issued], sit
         lines += [tlsa(f"_{port}._tcp.mx-{name}", text, f"mx-{name}") for text in case.tlsa]
     lines.append(tlsa(f"_{port}._tcp.mx-danealias", "3 1 1 leaf", "mx-danealias"))
     lines.append(tlsa(f"_{port}._tcp.{ALIAS}2", "3 1 1 leaf", "mx-rsa"))
+    lines.append(tlsa(f"_{port}._tcp.{ALIAS}3", "3 1 1 leaf", "mx1"))
     lines.append(f"_{port}._tcp.mx-danecname CNAME tlsa-danecname")
     lines.append(tlsa("tlsa-danecname", "3 1 1 leaf", "mx-danecname"))
     for label, site in sites.items():
@@ -154,6 +157,7 @@ def children(places: Places, issued: Mapping[str, Issued]) -> list[Child]:
         Child("insecure", Delegation.INSECURE, mail),
         # RFC 7672 2.2.1: a domain without DNSSEC whose MX host has it
         Child("insecure-to-secure", Delegation.INSECURE, f"@ MX 10 mx1.{DOMAIN}.\n"),
+        Child("insecure-to-bad", Delegation.INSECURE, f"@ MX 10 mx-danebad.{DOMAIN}.\n"),
         Child("_tcp.mx-danefail", Delegation.BOGUS, f"_{port} {record('mx-danefail')}\n"),
     ]
 

@@ -368,12 +368,16 @@ DANE = {
         (
             "dane311", "dane310", "dane312", "dane301", "dane302", "dane300", "dane211", "daneroot", "danefullroot",
             "daneexpired", "danewrongname", "daneselfsigned", "danerollover", "danestale", "daneboth", "danemixed",
-            "danealias", "danecname", "alias", "alias2", "partlydane",
+            "danealias", "danecname", "alias", "alias2", "alias3", "partlydane", "danekey", "danekeyroot",
+            "danestronger",
         ),
         VERIFIED,
     ),
     **dict.fromkeys(
-        ("danebad", "danemixedbad", "daneunsentroot", "danetawrongname", "danetaexpired", "danepkix", "danepkixta"),
+        (
+            "danebad", "danemixedbad", "daneunsentroot", "danetawrongname", "danetaexpired", "danepkix", "danepkixta",
+            "danewrongkey", "daneweaker", "insecure-to-bad",
+        ),
         UNTRUSTED,
     ),
     # all records unusable: RFC 7672 2.2 wants TLS without authentication then
