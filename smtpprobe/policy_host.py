@@ -9,6 +9,7 @@ without a policy never pays for the import.
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable
 from functools import cache
@@ -31,6 +32,9 @@ from smtpprobe.tls import explain_error, make_client_context, read_session
 
 _AGENT: Final = {"User-Agent": "smtpprobe", "Accept": "text/plain", "Accept-Encoding": "identity"}
 
+
+_BYTES: Final = re.compile(r"bytearray\(b(['\"])(.*)\1\)")
+"""How the client quotes what it cannot read."""
 
 _KINDS: Final[dict[type[httpx.HTTPError], FailureKind]] = {
     httpx.ConnectError: FailureKind.UNREACHABLE,
@@ -126,8 +130,11 @@ async def _try(
 
 @cache
 def _context() -> ssl.SSLContext:
-    """The context for policy hosts. The client sets ALPN on it, for which some mail servers refuse the handshake."""
-    return make_client_context()
+    """The context for policy hosts. The client sets ALPN on it, for which some mail servers refuse the handshake.
+
+    RFC 8996 5: a sender's client speaks no TLS below 1.2, and what only an older one could fetch protects nobody.
+    """
+    return make_client_context(minimum=ssl.TLSVersion.TLSv1_2)
 
 
 async def _read(response: httpx.Response) -> tuple[bytes, bool]:
@@ -157,4 +164,5 @@ def _failure(error: httpx.HTTPError) -> Failure:
             return Failure(phase=Phase.CONNECT, kind=FailureKind.REFUSED, detail=str(cause))
         cause = cause.__cause__ or cause.__context__
     kind = _KINDS.get(type(error), FailureKind.OTHER)
-    return Failure(phase=Phase.CONNECT, kind=kind, detail=" ".join(str(error).split()) or type(error).__name__)
+    detail = _BYTES.sub(r"\2", " ".join(str(error).split()))
+    return Failure(phase=Phase.CONNECT, kind=kind, detail=detail or type(error).__name__)
