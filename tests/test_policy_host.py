@@ -126,7 +126,8 @@ async def test_an_old_version_of_tls_brings_no_policy(tmp_path: Path) -> None:
     old = server_context(identity, tmp_path, minimum=ssl.TLSVersion.TLSv1_1, maximum=ssl.TLSVersion.TLSv1_1)
     fetched = await fetch(answer(), old)
     assert fetched.failure is not None
-    assert (fetched.failure.phase, fetched.failure.kind) == (Phase.TLS, FailureKind.TLS_ALERT)
+    assert fetched.failure.phase is Phase.TLS
+    assert fetched.failure.kind in (FailureKind.TLS_ALERT, FailureKind.TLS_CLOSED)  # some servers just close
 
 
 async def test_the_next_address_is_tried_where_one_is_dead(context: ssl.SSLContext) -> None:
