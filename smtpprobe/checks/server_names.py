@@ -27,7 +27,7 @@ def server_names(evidence: Evidence) -> Iterator[Finding]:
     """Note each host whose own name agrees with none of its others."""
     by_host: dict[str, list[Conversation]] = {}
     for conversation in connected(evidence):
-        if conversation.endpoint.name is not None and _own_names(conversation):
+        if conversation.endpoint.name is not None and own_names(conversation):
             by_host.setdefault(conversation.endpoint.host, []).append(conversation)
     for host, conversations in by_host.items():
         seen = [_disagreement(evidence, host, each) for each in conversations]
@@ -37,7 +37,7 @@ def server_names(evidence: Evidence) -> Iterator[Finding]:
 
 def _disagreement(evidence: Evidence, host: str, conversation: Conversation) -> Finding | None:
     """The note; None where any two names agree, or too little is known."""
-    endpoint, own, leaf = conversation.endpoint, _own_names(conversation), leaf_of(evidence, conversation)
+    endpoint, own, leaf = conversation.endpoint, own_names(conversation), leaf_of(evidence, conversation)
     found = next((each for each in evidence.resolution.reverse if each.address == endpoint.address), None)
     if found is not None and found.ptr.status not in FOUND_OUT:
         return None
@@ -52,7 +52,7 @@ def _disagreement(evidence: Evidence, host: str, conversation: Conversation) -> 
     )
 
 
-def _own_names(conversation: Conversation) -> tuple[str, ...]:
+def own_names(conversation: Conversation) -> tuple[str, ...]:
     """What the server calls itself in its greeting and its reply to EHLO (RFC 5321 4.2, 4.1.1.1), public names only:
     of the others there is a finding already."""
     greeting, ehlo = conversation.reply(Phase.GREETING), took_ehlo(conversation)

@@ -6,6 +6,7 @@ Facts come from the journal, judgement from `summing`. Nothing here touches the 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol
 
@@ -106,12 +107,18 @@ class _Met:
 
     __slots__ = ("conversation", "provider", "session", "shape")
 
-    def __init__(self, session: bytes, provider: str | None, conversation: Conversation | None) -> None:
+    def __init__(
+        self,
+        session: bytes,
+        provider: str | None,
+        conversation: Conversation | None,
+        certificate: Callable[[str], Certificate | None],
+    ) -> None:
         self.session = session
         self.provider = provider
         self.conversation = conversation
         """None where it was never talked to."""
-        self.shape = None if conversation is None else shape_of_conversation(conversation)
+        self.shape = None if conversation is None else shape_of_conversation(conversation, certificate)
 
 
 def endpoint_key(endpoint: Endpoint) -> str:
@@ -193,7 +200,7 @@ class Joiner:
 
     def remember(self, key: str, session: Session, written: bytes, conversation: Conversation | None) -> None:
         """Keep in mind what became of an endpoint, which is about to be asked for."""
-        self._met[key] = _Met(written, session.provider, conversation)
+        self._met[key] = _Met(written, session.provider, conversation, self._certificate)
         if len(self._met) > ENDPOINTS_KEPT:
             self._met.popitem(last=False)
 
@@ -271,7 +278,9 @@ class Joiner:
             if session is None:
                 return None
             conversation = None if facts is None else self._read_conversation.decode(facts)
-            met = self._met[key] = _Met(session, self._read_session.decode(session).provider, conversation)
+            met = self._met[key] = _Met(
+                session, self._read_session.decode(session).provider, conversation, self._certificate
+            )
             if len(self._met) > ENDPOINTS_KEPT:
                 self._met.popitem(last=False)
         else:

@@ -12,19 +12,23 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
-from ipaddress import ip_address
 from typing import Final
 
 import msgspec
 
 from smtpprobe.checks import judge
+from smtpprobe.checks.greeting import is_public
+from smtpprobe.checks.mx_hosts import unrouted_network
 from smtpprobe.checks.reachability import SMTP_PORT
+from smtpprobe.checks.reading import wait_s
+from smtpprobe.checks.server_names import own_names
 from smtpprobe.evidence import (
     Certificate,
     Conversation,
     Endpoint,
     Evidence,
     Failure,
+    Lookup,
     LookupStatus,
     MxHost,
     Phase,
@@ -34,9 +38,11 @@ from smtpprobe.evidence import (
     TargetKind,
     TlsSession,
 )
+from smtpprobe.names import is_localhost
 from smtpprobe.reference import explain, identify
 from smtpprobe.replies import capabilities, greeting_domain
 from smtpprobe.report import GRAVITY, Report, Severity
+from smtpprobe.resolution import is_address
 from smtpprobe.scan.pace import network_of
 from smtpprobe.scan.results import MAX_TEXT, Found, SeenCertificate, SeenReply, Session
 
@@ -221,7 +227,8 @@ def judgement(report: Report) -> Judgement:
 
 def shape_of(evidence: Evidence) -> Hashable | None:
     """All that the checks turn on, of a target where nothing is out of the ordinary; None for every other."""
-    shaped = [(each.endpoint, shape_of_conversation(each)) for each in evidence.conversations]
+    certificates = {each.sha256: each for each in evidence.certificates}
+    shaped = [(each.endpoint, shape_of_conversation(each, certificates.get)) for each in evidence.conversations]
     return put_together(
         evidence.target.kind, evidence.resolution, evidence.policies, shaped, is_interrupted=evidence.is_interrupted
     )
@@ -240,12 +247,13 @@ def put_together(
     Args:
         shaped: each endpoint that was talked to, with the shape of its conversation.
     """
-    if policies.mta_sts is not None or not shaped:
+    if policies != _NO_POLICIES or not shaped:
         return None
     of_resolution = _shape_of_resolution(resolution)
     if of_resolution is None:
         return None
     networks: dict[str, int] = {}
+    hosts: dict[str, int] = {}
     talks = []
     for endpoint, shape in shaped:
         if shape is None:
@@ -258,16 +266,20 @@ def put_together(
             endpoint.is_required,
             endpoint.port == SMTP_PORT,
             network,
+            hosts.setdefault(endpoint.host, len(hosts)),
         )
         talks.append((place, ":" in endpoint.address, endpoint.name is None, shape))
     return kind, is_interrupted, of_resolution, tuple(talks)
+
+
+_NO_POLICIES: Final = Policies()
 
 
 def _shape_of_resolution(resolution: Resolution) -> Hashable | None:
     if resolution.reverse:
         return None
     mx = resolution.mx
-    if mx is not None and (mx.status not in _PLAIN or mx.canonical_name or resolution.is_null_mx):
+    if mx is not None and (not _is_plain(mx) or resolution.is_null_mx or any(each[-1:] == "." for each in mx.records)):
         return None
     hosts = []
     for host in resolution.hosts:
@@ -278,6 +290,11 @@ def _shape_of_resolution(resolution: Resolution) -> Hashable | None:
     return mx is not None and (mx.status, len(mx.records)), tuple(hosts)
 
 
+def _is_plain(lookup: Lookup) -> bool:
+    """Whether a question was simply answered, by the name that it asked for."""
+    return lookup.status in _PLAIN and not lookup.canonical_name and not lookup.aliases
+
+
 _PLAIN: Final = (LookupStatus.ANSWERED, LookupStatus.NO_DATA)
 
 
@@ -285,26 +302,33 @@ def _shape_of_host(host: MxHost) -> Hashable | None:
     if not host.addresses:
         return None
     for lookup in host.lookups:
-        if lookup.status not in _PLAIN or lookup.canonical_name:
+        if not _is_plain(lookup):
             return None
+    is_literal = host.name == host.addresses[0]
+    if is_localhost(host.name) or (not is_literal and is_address(host.name)):
+        return None
     kinds = tuple([_kind_of_address(each) for each in host.addresses])
-    return host.origin, host.name == host.addresses[0], kinds, tuple([each.status for each in host.lookups])
+    return host.origin, is_literal, kinds, tuple([each.status for each in host.lookups])
 
 
-def _kind_of_address(address: str) -> tuple[int, bool, bool, bool]:
-    # The registries of special addresses (RFC 6890) divide IPv4 at /24 and above, but for this one network.
-    prefix = address[: address.rfind(".")]
-    return _kind(address if ":" in address or prefix == "192.0.0" else f"{prefix}.1")
+def _kind_of_address(address: str) -> tuple[bool, bool]:
+    # IPv4 networks that are not routed are all at least as large as a /24.
+    return _kind(address if ":" in address else f"{address[: address.rfind('.')]}.1")
 
 
 @lru_cache(maxsize=8192)
-def _kind(address: str) -> tuple[int, bool, bool, bool]:
-    ip = ip_address(address)
-    return ip.version, ip.is_global, ip.is_loopback, ip.is_private
+def _kind(address: str) -> tuple[bool, bool]:
+    return ":" in address, unrouted_network(address) is None
 
 
-def shape_of_conversation(conversation: Conversation) -> Hashable | None:
-    """All that the checks turn on, of a conversation in which nothing went wrong; None for every other."""
+def shape_of_conversation(
+    conversation: Conversation, certificate: Callable[[str], Certificate | None]
+) -> Hashable | None:
+    """All that the checks turn on, of a conversation in which nothing went wrong; None for every other.
+
+    Args:
+        certificate: finds a certificate by its SHA-256; asked only where names do not fit as they stand.
+    """
     if (
         conversation.failure is not None
         or conversation.unsolicited
@@ -313,38 +337,52 @@ def shape_of_conversation(conversation: Conversation) -> Hashable | None:
     ):
         return None
     parts: list[Hashable] = []
-    host = conversation.endpoint.name
-    greeted: str | None = None
     for exchange in conversation.exchanges:
         reply = exchange.outcome
         if isinstance(reply, Failure) or reply.irregularities or (reply.code or 0) // 100 != 2:
             return None
-        wait = int(exchange.ended_s - exchange.started_s)
-        lines = reply.lines
+        wait, lines = int(wait_s(exchange)), reply.lines
         if exchange.phase is Phase.GREETING:
-            name = greeted = greeting_domain(reply)
-            parts.append((reply.code, len(lines), _shape_of_name(name), name == host, wait))
+            parts.append((reply.code, len(lines), _shape_of_name(greeting_domain(reply)), wait))
         elif exchange.phase is Phase.EHLO:
-            name = lines[0].partition(" ")[0] if lines else ""
-            parts.append(
-                (reply.code, _shape_of_name(name), name == host, name == greeted, lines[1:], exchange.over_tls, wait)
-            )
+            words = reply.text.split(maxsplit=1)
+            name = words[0] if words else ""
+            parts.append((reply.code, _shape_of_name(name), lines[1:], exchange.over_tls, wait))
         else:
             parts.append((exchange.phase, reply.code, reply.enhanced, wait))
+    session = conversation.session
     if conversation.handshake is not None:
-        session = conversation.session
         if session is None:
             return None
         wait = int(conversation.handshake.ended_s - conversation.handshake.started_s)
         trust = None if session.trust is None else msgspec.structs.replace(session.trust, name=None)
         parts.append((session.version, session.cipher, session.secret_bits, session.group, session.chain, trust, wait))
+    parts.append(_shape_of_names(conversation, session, certificate))
     return tuple(parts)
 
 
+def _shape_of_names(
+    conversation: Conversation, session: TlsSession | None, certificate: Callable[[str], Certificate | None]
+) -> Hashable:
+    """How the names agree: the server's own, that of its host, and those of the certificate."""
+    own, host = own_names(conversation), conversation.endpoint.host
+    is_itself = host in own
+    trust = None if session is None else session.trust
+    is_other = trust is not None and trust.is_name_matched is False
+    if session is None or not session.chain or not (is_other or (own and not is_itself)):
+        return bool(own), is_itself
+    leaf = certificate(session.chain[0])
+    if leaf is None:
+        return bool(own), is_itself, None
+    from smtpprobe.certificates import covers
+
+    is_common = trust is not None and (leaf.common_name or "").lower() == (trust.name or "-")
+    return bool(own), is_itself, is_common, any(covers(leaf, name) for name in own)
+
+
 @lru_cache(maxsize=4096)
-def _shape_of_name(name: str | None) -> tuple[bool, bool, str, bool]:
+def _shape_of_name(name: str | None) -> tuple[bool, bool, bool]:
     """What is looked at in the name by which a server introduces itself."""
     if not name:
-        return True, False, "", False
-    labels = name.lower().rstrip(".").split(".")
-    return False, len(labels) > 1, labels[-1], name.replace("-", "").replace(".", "").isalnum()
+        return False, False, False
+    return True, is_public(name), name.replace("-", "").replace(".", "").isalnum()
