@@ -293,6 +293,7 @@ def command(source: str, **given: Any) -> int:
       smtpprobe scan domains.txt > results.ndjson
       smtpprobe scan customers.csv --column domain --out results.parquet --ehlo probe.example.org
       zcat domains.gz | smtpprobe scan - --out results.ndjson --rate 50 --ehlo probe.example.org
+      smtpprobe scan domains.txt --scheduler tcp://192.0.2.10:8786 --out s3://bucket/results --ehlo probe.example.org
       smtpprobe report results.ndjson
     """
     chosen = language(given.pop("lang"))
@@ -300,7 +301,7 @@ def command(source: str, **given: Any) -> int:
     if given["fields"] == "help":
         return _list_fields()
     cluster = {each: given.pop(each) for each in ("engine", "scheduler", "partition_size")}
-    plan, descriptors = _plan(source, given)
+    plan, descriptors = _plan(source, given, is_local=cluster["engine"] == "local" and cluster["scheduler"] is None)
     from smtpprobe.cli.scanning import Teller
 
     teller = Teller(chosen, is_quiet=is_quiet)
@@ -333,7 +334,7 @@ def _scan(
     return Scan(plan, on_tick=teller.tick)
 
 
-def _plan(source: str, given: dict[str, Any]) -> tuple[Plan, int | None]:
+def _plan(source: str, given: dict[str, Any], *, is_local: bool) -> tuple[Plan, int | None]:
     from pathlib import Path
 
     import msgspec
@@ -355,16 +356,17 @@ def _plan(source: str, given: dict[str, Any]) -> tuple[Plan, int | None]:
         probe = msgspec.structs.replace(probe, policies=False, ports=ports)
     usual = Limits()
     interval, back_off = given["per_host_interval"], given["back_off"]
-    limits, descriptors = fit_to_descriptors(
-        Limits(
-            concurrency=given["concurrency"],
-            rate=given["rate"],
-            per_host_interval_s=usual.per_host_interval_s if interval is None else interval,
-            per_network=given["per_network"],
-            per_provider=given["per_provider"],
-            back_off_s=usual.back_off_s if back_off is None else back_off,
-        )
+    limits = Limits(
+        concurrency=given["concurrency"],
+        rate=given["rate"],
+        per_host_interval_s=usual.per_host_interval_s if interval is None else interval,
+        per_network=given["per_network"],
+        per_provider=given["per_provider"],
+        back_off_s=usual.back_off_s if back_off is None else back_off,
     )
+    descriptors = None
+    if is_local:  # each worker of a cluster looks after its own
+        limits, descriptors = fit_to_descriptors(limits)
     excluded: list[str] = []
     if given["exclude"] is not None:
         excluded = Path(given["exclude"]).read_text(encoding="utf-8-sig", errors="backslashreplace").splitlines()

@@ -8,8 +8,8 @@ found out is lost with a worker, and what two attempts make of the same work is 
 
 Politeness holds over the whole cluster: a bucket has whole networks and is worked on by one worker at a time (`lease`),
 so the limits for an address and a network hold as they are; connections at once, the rate and the connections to one
-provider are shared out among the buckets that are worked on (`shuffling.Shares`). As many are at once as there are
-workers, and no more than any of these limits.
+provider are shared out among the buckets that are worked on (`shuffling.Shares`). As many are at once as the workers
+have threads, and no more than any of these limits.
 """
 
 from __future__ import annotations
@@ -62,6 +62,12 @@ WORKERS_S: Final = 60.0
 
 ALONE_S: Final = 10.0
 """How long all workers may be gone of a cluster of our own, or while the scan ends, before they are given up."""
+
+QUEUED: Final = 2
+"""So many times as much is given out as is done at once, so that nobody waits for something to do."""
+
+THREADS: Final = 4
+"""Of each process of a cluster of our own: while one waits for the last slow servers of its bucket, others go on."""
 
 TICK_S: Final = 0.5
 
@@ -122,7 +128,8 @@ class DistributedScan:
         self.is_stopped = False
         """By a person."""
         self._is_ending = False
-        self._threads: dict[str, int] = {}
+        self._slots = 1
+        """How much the workers can do at once."""
         self._running: dict[asyncio.Task[Part], int] = {}
         self._seen_workers_s = 0.0
 
@@ -249,8 +256,9 @@ class DistributedScan:
             await asyncio.sleep(TICK_S)
 
     async def _count_workers(self) -> None:
-        self._threads = dict(await self._client.nthreads())
-        self.progress.workers = len(self._threads)
+        threads = dict(await self._client.nthreads())
+        self.progress.workers = len(threads)
+        self._slots = max(1, sum(threads.values()))
 
     # --- the targets ------------------------------------------------------------------------------------------------
 
@@ -272,7 +280,7 @@ class DistributedScan:
                 ehlo_name=own_ehlo_name(plan.options.ehlo_name),
                 started_at=datetime.now(UTC),
                 partitions=self._partitions,
-                buckets=count_buckets(self.taken.targets, self.progress.workers),
+                buckets=count_buckets(self.taken.targets, self._slots),
                 taken=self.taken,
                 evidence=plan.evidence,
                 terms=self._terms,
@@ -303,9 +311,9 @@ class DistributedScan:
         progress.began_s = time.monotonic()
 
         def resolve(number: int) -> Any:
-            if len(self._running) >= 2 * max(1, sum(self._threads.values())):
+            if len(self._running) >= QUEUED * self._slots:
                 return None
-            at_once = max(1, RESOLVING_AT_ONCE // max(1, sum(self._threads.values())))
+            at_once = max(1, RESOLVING_AT_ONCE // self._slots)
             return self._submit(parts.resolve, "resolve", where, run, number, at_once)
 
         resolved = await self._stage("resolve", staged.partitions, resolve)
@@ -315,10 +323,10 @@ class DistributedScan:
         shares = Shares(self.plan.limits)
 
         def probe(bucket: int) -> Any:
-            share = shares.take(max(1, progress.workers))
+            share = shares.take(self._slots)
             if share is None:
                 return None
-            task = self._submit(parts.probe, "probe", where, run, bucket, files, share.limits)
+            task = self._submit(parts.probe, "probe", where, run, bucket, files, share.limits, shares.concurrency)
             task.add_done_callback(lambda _: shares.give_back(share))
             return task
 
@@ -328,7 +336,7 @@ class DistributedScan:
         files_probed = [each.file for each in probed]
 
         def join(number: int) -> Any:
-            if len(self._running) >= 2 * max(1, sum(self._threads.values())):
+            if len(self._running) >= QUEUED * self._slots:
                 return None
             return self._submit(parts.join, "join", where, run, number, files[number], files_probed)
 
@@ -476,7 +484,7 @@ async def _connected(scheduler: str | None, jobs: int) -> AsyncIterator[Any]:
             with _deaf_children():
                 cluster = await dask.LocalCluster(
                     n_workers=jobs,
-                    threads_per_worker=1,
+                    threads_per_worker=THREADS,
                     processes=True,
                     host="127.0.0.1",
                     scheduler_port=0,

@@ -15,6 +15,7 @@ import gc
 import io
 import os
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Coroutine, Iterator, Sequence
@@ -204,15 +205,29 @@ def _roots_here(roots: bytes) -> tuple[str, tempfile.TemporaryDirectory[str]]:
     return path, folder
 
 
+class _Collections:
+    """How many threads of this process want few of them, and how it was before."""
+
+    lock = threading.Lock()
+    wanted_by = 0
+    before = gc.get_threshold()
+
+
 @contextmanager
 def _few_collections() -> Iterator[None]:
     """Look for cycles seldom meanwhile: there are very many objects, and hardly any cycle."""
-    before = gc.get_threshold()
-    gc.set_threshold(GC_THRESHOLD)
+    with _Collections.lock:
+        if not _Collections.wanted_by:
+            _Collections.before = gc.get_threshold()
+            gc.set_threshold(GC_THRESHOLD)
+        _Collections.wanted_by += 1
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        with _Collections.lock:
+            _Collections.wanted_by -= 1
+            if not _Collections.wanted_by:
+                gc.set_threshold(*_Collections.before)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
@@ -300,7 +315,7 @@ async def _resolve_all(staged: Staged, targets: Sequence[Target], at_once: int) 
 
 
 @_few_collections()
-def probe(where: str, run: str, bucket: int, resolved: Sequence[str], limits: Limits) -> Part:
+def probe(where: str, run: str, bucket: int, resolved: Sequence[str], limits: Limits, concurrency: int) -> Part:
     """Talk to the endpoints of a bucket, which nobody else does at the same time.
 
     Makes a file of sections, one for each partition: what became of the endpoints that its targets need.
@@ -309,6 +324,7 @@ def probe(where: str, run: str, bucket: int, resolved: Sequence[str], limits: Li
         resolved: the files that `resolve` made, by partition.
         limits: this bucket's share of those of the whole scan. A bucket has whole networks, so the limits for an
             address and a network hold across the cluster as they are.
+        concurrency: connections at once of the whole scan, all of which may be in this process.
 
     Raises:
         LeaseLostError: it is not certain any more that nobody else does.
@@ -317,7 +333,9 @@ def probe(where: str, run: str, bucket: int, resolved: Sequence[str], limits: Li
     found = find_done(store, "probe", bucket)
     if found is not None:
         return found
-    return _run(_Bucket(store, staged, bucket, resolved, fit_to_descriptors(limits)[0]).probe())
+    room = fit_to_descriptors(msgspec.structs.replace(limits, concurrency=concurrency))[0].concurrency
+    limits = msgspec.structs.replace(limits, concurrency=max(1, limits.concurrency * room // concurrency))
+    return _run(_Bucket(store, staged, bucket, resolved, limits).probe())
 
 
 class _Bucket:
@@ -346,11 +364,11 @@ class _Bucket:
             if await self._is_to_end():
                 return Part(is_complete=False)
             await asyncio.sleep(self._staged.terms.beat_s)
-        found = await asyncio.to_thread(find_done, self._store, "probe", self._number)
-        if found is None:
-            found = await self._probe()
-        await asyncio.to_thread(self._lease.release)
-        return found
+        try:
+            found = await asyncio.to_thread(find_done, self._store, "probe", self._number)
+            return await self._probe() if found is None else found
+        finally:
+            await asyncio.to_thread(self._lease.release)
 
     async def _probe(self) -> Part:
         needs = await asyncio.to_thread(self._read)

@@ -31,11 +31,9 @@ _SPAN: Final = struct.Struct("<QQ")
 LEVEL: Final = 1
 """Of zlib: conversations are full of repetitions, and the fastest level finds most of them."""
 
-MIN_BUCKETS: Final = 16
-"""So few endpoints are dealt out among a small cluster that a lost one costs little."""
-
-BUCKETS_PER_WORKER: Final = 4
-"""So that a worker that is done early finds more to do."""
+BUCKETS_PER_SLOT: Final = 2
+"""One more than there is room for at once: who is done early finds more to do. Not many more: each bucket has its slow
+servers, for which the room waits that it has."""
 
 TARGETS_PER_BUCKET: Final = 20_000
 """What a bucket makes is held in memory until it is complete: some ten thousand conversations of a few kilobytes."""
@@ -46,9 +44,13 @@ def bucket_of(address: str, buckets: int) -> int:
     return zlib.crc32(network_of(address).encode()) % buckets
 
 
-def count_buckets(targets: int, workers: int) -> int:
-    """Say into how many buckets the endpoints of a scan go."""
-    return max(MIN_BUCKETS, BUCKETS_PER_WORKER * workers, -(-targets // TARGETS_PER_BUCKET))
+def count_buckets(targets: int, slots: int) -> int:
+    """Say into how many buckets the endpoints of a scan go.
+
+    Args:
+        slots: so many can be worked on at once.
+    """
+    return max(1, BUCKETS_PER_SLOT * slots, -(-targets // TARGETS_PER_BUCKET))
 
 
 # --- files of sections ----------------------------------------------------------------------------------------------
@@ -101,12 +103,13 @@ class Shares:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._left = Fraction(1)
+        self.concurrency = limits.concurrency
         self.most = min(limits.concurrency, limits.per_provider)
         """So many shares at once at most, of one connection each."""
 
-    def take(self, workers: int) -> Share | None:
-        """Take a share as large as fits so many workers; None where what is given out leaves too little."""
-        part = Fraction(1, max(1, min(workers, self.most)))
+    def take(self, slots: int) -> Share | None:
+        """Take a share as large as fits so many at once; None where what is given out leaves too little."""
+        part = Fraction(1, max(1, min(slots, self.most)))
         if part > self._left:
             return None
         self._left -= part

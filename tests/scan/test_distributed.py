@@ -23,6 +23,7 @@ from smtpprobe.errors import MissingExtraError, OptionError
 from smtpprobe.scan.distributed import DistributedScan, Flow
 from smtpprobe.scan.lease import Terms
 from smtpprobe.scan.loading import read_results
+from smtpprobe.scan.pace import Limits
 from smtpprobe.scan.results import Result
 from smtpprobe.scan.running import Plan
 from tests.scan.world import DOMAINS, NETWORKS, World, world
@@ -156,8 +157,10 @@ def test_a_scan_that_was_stopped_is_gone_on_with_and_talks_to_nobody_twice(
     expected: tuple[World, list[dict[str, Any]]], cluster: Cluster, tmp_path: Path
 ) -> None:
     small, results = expected
-    small.forget(hold_s=0.5)
-    plan = small.plan(str(tmp_path / "out"))
+    small.forget(hold_s=1.0)
+    plan = msgspec.structs.replace(
+        small.plan(str(tmp_path / "out")), limits=Limits(per_host_interval_s=0, concurrency=2)
+    )
 
     def stop(flow: Flow) -> None:
         if flow.stage == "probe" and flow.parts_done > 0 and not first.is_stopped:
@@ -194,7 +197,7 @@ def test_what_a_killed_worker_had_begun_is_done_again_by_the_others(
             cluster.workers[0].kill()
             killed.append(msgspec.structs.replace(flow))
 
-    small.forget(hold_s=0.5)
+    small.forget(hold_s=2.0)
     plan = small.plan(str(tmp_path / "out"))
     terms = Terms(lasts_s=1.5)
     with DistributedScan(plan, scheduler=cluster.address, partition_size=7, on_tick=kill, terms=terms) as distributed:

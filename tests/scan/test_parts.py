@@ -67,7 +67,7 @@ class Begun:
         self.resolved = parts.resolve(self.where, RUN, 0, 10).file
 
     def probe(self) -> parts.Part:
-        return parts.probe(self.where, RUN, 0, [self.resolved], LIMITS)
+        return parts.probe(self.where, RUN, 0, [self.resolved], LIMITS, LIMITS.concurrency)
 
     def join(self, probed: parts.Part) -> parts.Part:
         return parts.join(self.where, RUN, 0, self.resolved, [probed.file])
@@ -166,7 +166,7 @@ def test_what_was_learnt_before_the_scan_is_to_end_is_written_down(begun: Begun,
     small.forget(hold_s=3.0)
     alone = msgspec.structs.replace(LIMITS, concurrency=1)
     with ThreadPoolExecutor() as pool:
-        work = pool.submit(parts.probe, begun.where, RUN, 0, [begun.resolved], alone)
+        work = pool.submit(parts.probe, begun.where, RUN, 0, [begun.resolved], alone, 1)
         small.wait_for(lambda: sum(small.visits) > 0)
         begun.store.put(parts.stop_file(RUN), b"")
         assert not work.result(20).is_complete
@@ -178,10 +178,31 @@ def test_what_was_learnt_before_the_scan_is_to_end_is_written_down(begun: Begun,
     assert max(now + before for now, before in zip(small.visits, visits, strict=True)) == 1
 
 
+def test_a_worker_with_few_descriptors_makes_its_share_smaller(
+    begun: Begun, small: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Limits] = []
+
+    def remember(work: object, limits: Limits, *_: object) -> None:
+        found.append(limits)
+        raise OSError("that is all")
+
+    monkeypatch.setattr(
+        parts, "fit_to_descriptors", lambda limits: (msgspec.structs.replace(limits, concurrency=50), 1)
+    )
+    monkeypatch.setattr(parts, "Talking", remember)
+    for share in (100, 1):
+        limits = msgspec.structs.replace(LIMITS, concurrency=share)
+        with pytest.raises(OSError, match="that is all"):
+            parts.probe(begun.where, RUN, 0, [begun.resolved], limits, 400)
+        assert begun.store.get(LEASE) is None  # whoever tries again need not wait
+    assert [each.concurrency for each in found] == [12, 1]
+
+
 def test_a_worker_of_an_older_run_leaves_the_scan_alone(begun: Begun, small: World) -> None:
     begun.store.put(parts.STAGED, msgspec.msgpack.encode(msgspec.structs.replace(begun.staged, run="newer")))
     with pytest.raises(OSError, match="another run"):
-        parts.probe(begun.where, "older", 0, [begun.resolved], LIMITS)
+        parts.probe(begun.where, "older", 0, [begun.resolved], LIMITS, LIMITS.concurrency)
     assert sum(small.visits) == 0
 
 
