@@ -15,6 +15,7 @@ import msgspec
 
 from smtpprobe.checks.reading import (
     OWN_LIMITS,
+    after_starttls,
     explained,
     is_success,
     keywords,
@@ -190,8 +191,8 @@ def _as_opportunistic(conversation: Conversation) -> _Step:
 
 def _after_tls(conversation: Conversation) -> _Step | None:
     """Why no mail passes though TLS stands; None where it does, as far as is known."""
-    exchange = conversation.exchange(Phase.EHLO, over_tls=True)
-    if exchange is None or conversation.endpoint.tls is not TlsMode.STARTTLS:
+    exchange = after_starttls(conversation)
+    if exchange is None:
         return None
     if isinstance(exchange.outcome, Reply):
         return _refused(conversation, exchange, exchange.outcome)

@@ -221,6 +221,9 @@ def service(conversation: Conversation) -> Service:
     endpoint, exchange = conversation.endpoint, opening(conversation)
     if exchange is not None and is_endless(exchange):
         return Service.FAILS
+    lost = _lost_after_tls(conversation)
+    if lost is not None:
+        return lost
     if took_ehlo(conversation) is not None:
         return _submission_service(conversation) if endpoint.role is not Role.SMTP else Service.SERVES
     if conversation.handshake is not None and isinstance(conversation.handshake.outcome, Failure):
@@ -234,6 +237,26 @@ def service(conversation: Conversation) -> Service:
     # A good greeting and nothing after it: we ended before the server had to show what it can do.
     stopped_by_us = exchange.phase is Phase.GREETING and exchange.outcome.code == 220
     return Service.UNKNOWN if stopped_by_us else Service.FAILS
+
+
+def after_starttls(conversation: Conversation) -> Exchange | None:
+    """The EHLO inside TLS, where it did not succeed: then no mail passes, though TLS stands; else None."""
+    if conversation.endpoint.tls is not TlsMode.STARTTLS:
+        return None
+    exchange = conversation.exchange(Phase.EHLO, over_tls=True)
+    if exchange is None or (isinstance(exchange.outcome, Reply) and is_success(exchange.outcome)):
+        return None
+    return exchange
+
+
+def _lost_after_tls(conversation: Conversation) -> Service | None:
+    exchange = after_starttls(conversation)
+    if exchange is None:
+        return None
+    if isinstance(exchange.outcome, Failure):
+        return _after(exchange.outcome)
+    is_open = is_temporary(exchange.outcome) or refuses_client(conversation, exchange)
+    return Service.UNKNOWN if is_open else Service.FAILS
 
 
 def _submission_service(conversation: Conversation) -> Service:
@@ -326,6 +349,8 @@ def refuses_client(conversation: Conversation, exchange: Exchange) -> bool:
     if not isinstance(exchange.outcome, Reply) or is_success(exchange.outcome):
         return False
     explanation = explained(exchange.outcome, exchange.phase, provider_hint(conversation))
+    if explanation.diagnosis == "helo-invalid" and exchange.over_tls and took_ehlo(conversation) is not None:
+        return False  # the same name was good enough a moment before
     return explanation.diagnosis in REFUSALS_OF_THE_CLIENT and explanation.confidence in (
         Confidence.CERTAIN,
         Confidence.LIKELY,

@@ -109,6 +109,7 @@ def fate(evidence: Evidence, sender: Sender) -> tuple[Fate, str]:
         (over_tls(said(Phase.EHLO, "250 mx1", over_tls=True)), Fate.ENCRYPTED, "tls"),
         (over_tls(said(Phase.EHLO, "421 4.3.2 later", over_tls=True)), Fate.DEFERS, "refused-4"),
         (over_tls(said(Phase.EHLO, "554 5.7.1 no", over_tls=True)), Fate.BOUNCES, "refused-5"),
+        (over_tls(said(Phase.EHLO, "503 5.5.1 Duplicate EHLO", over_tls=True)), Fate.BOUNCES, "refused-5"),
         (over_tls(failed(Phase.EHLO, FailureKind.TIMEOUT, over_tls=True)), Fate.UNKNOWN, "too-slow"),
         (over_tls(failed(Phase.EHLO, FailureKind.DEADLINE, over_tls=True)), Fate.UNKNOWN, "not-from-here"),
         (NO_TLS, Fate.CLEAR, "starttls-missing"),

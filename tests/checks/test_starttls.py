@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from smtpprobe.evidence import Conversation, Endpoint, FailureKind, Phase, Target, TargetKind, TlsMode
+from smtpprobe.checks.reading import Service, service
+from smtpprobe.evidence import Conversation, Endpoint, Exchange, FailureKind, Phase, Target, TargetKind, TlsMode
 from smtpprobe.report import Severity
 from tests.checks.evidence_builder import (
     EHLO,
@@ -100,7 +101,9 @@ def test_ehlo_that_is_refused_inside_tls(lines: tuple[str, ...], severity: Sever
     inside = said(Phase.EHLO, *lines, over_tls=True)
     report = findings(talk(endpoint(), GREETING, EHLO, STARTTLS, tls(), inside))
     assert found("ehlo-refused-after-tls", report).severity is severity
-    assert "mail-reachable" in ids(report)
+    # A sender for which TLS stands does not go back to clear text for a reply.
+    assert "mail-reachable" not in ids(report)
+    assert ("mx-all-unreachable" in ids(report)) == (severity is Severity.WARNING)
 
 
 def test_starttls_and_auth_may_differ_on_the_two_sides() -> None:
@@ -216,3 +219,18 @@ def test_unasked_text_inside_tls_is_no_injection() -> None:
     report = findings(talk(endpoint(), GREETING, EHLO, STARTTLS, tls(), EHLO_INSIDE, unasked(b"250 again\r\n")))
     assert "plaintext-after-starttls" not in ids(report)
     assert "unsolicited-reply" in ids(report)
+
+
+@pytest.mark.parametrize(
+    ("second", "service_"),
+    [
+        (said(Phase.EHLO, "250 mx1", over_tls=True), Service.SERVES),
+        (said(Phase.EHLO, "554 5.7.1 no", over_tls=True), Service.FAILS),
+        (said(Phase.EHLO, "421 4.3.2 later", over_tls=True), Service.UNKNOWN),
+        (failed(Phase.EHLO, FailureKind.CLOSED, over_tls=True), Service.FAILS),
+        (failed(Phase.EHLO, FailureKind.TIMEOUT, over_tls=True), Service.UNKNOWN),
+    ],
+)
+@pytest.mark.parametrize("port", [25, 587])
+def test_a_session_that_ends_inside_tls_is_no_service(port: int, second: Exchange, service_: Service) -> None:
+    assert service(talk(given(port), GREETING, EHLO, STARTTLS, tls(), second)) is service_
