@@ -14,10 +14,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 import struct
+import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import cache
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import dns.edns
@@ -38,6 +40,8 @@ from smtpprobe.targets import NameServer, Transport, parse_name_server
 if TYPE_CHECKING:
     from smtpprobe.encrypted_dns import HttpsChannel, TlsChannel
 
+RESOLV_CONF: Final = Path("/etc/resolv.conf")
+"""Where every system but Windows lists its resolvers."""
 FIRST_WAIT_S: Final = 2.0
 """The longest wait for the first answer to a datagram before asking again; doubled with each round."""
 ROUNDS: Final = 2
@@ -143,16 +147,29 @@ def _bounded_resolver() -> Callable[..., BoundedResolver]:
 
 def system_servers() -> tuple[list[NameServer], str]:
     """The resolvers that this system is configured with, and what is wrong where there are none."""
-    import dns.resolver  # pulls in all transports of DNS; not needed where resolvers are given
-
     try:
-        configured = dns.resolver.Resolver()
+        named = _registered() if sys.platform == "win32" else _listed(RESOLV_CONF.read_text("utf-8"))
     except (dns.exception.DNSException, OSError, ValueError) as error:
         return [], f"no resolver is configured: {error}"
-    servers = [
-        NameServer(each) for each in configured.nameservers if isinstance(each, str) and dns.inet.is_address(each)
-    ]
+    servers = [NameServer(each) for each in named if dns.inet.is_address(each)]
     return servers, "" if servers else "no resolver is configured"
+
+
+def _listed(text: str) -> list[str]:
+    """The resolvers of a resolv.conf(5).
+
+    `dns.resolver` could read it, too. It brings all transports of the DNS along, and importing them takes longer than
+    anything else before the first question.
+    """
+    lines = (line.split() for line in text.splitlines())
+    return [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
+
+
+def _registered() -> list[str]:
+    """The resolvers that Windows knows."""
+    import dns.resolver
+
+    return [each for each in dns.resolver.Resolver().nameservers if isinstance(each, str)]
 
 
 class Stub:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -406,22 +408,25 @@ async def test_of_different_failures_the_most_telling_is_reported_and_the_others
 
 
 @pytest.fixture
-def resolv_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    import dns.resolver
-
+def resolv_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "resolv.conf"
-    original = dns.resolver.Resolver.__init__
-
-    def read_ours(self: Any) -> None:
-        original(self, filename=str(path))
-
-    monkeypatch.setattr(dns.resolver.Resolver, "__init__", read_ours)
-    return path  # type: ignore[return-value]
+    monkeypatch.setattr("smtpprobe.stub.RESOLV_CONF", path)
+    return path
 
 
 def test_the_resolvers_of_the_system_are_read(resolv_conf: Path) -> None:
-    resolv_conf.write_text("search example.org\nnameserver 192.0.2.53\nnameserver 2001:db8::53\noptions edns0\n")
-    assert system_servers() == ([NameServer("192.0.2.53"), NameServer("2001:db8::53")], "")
+    resolv_conf.write_text(
+        "# nameserver 192.0.2.1\nsearch example.org\nnameserver 192.0.2.53\n  nameserver\t2001:db8::53 # ours\n"
+        "nameserver\nnameserver fe80::53%eth0\noptions edns0\n"
+    )
+    named = [NameServer("192.0.2.53"), NameServer("2001:db8::53"), NameServer("fe80::53%eth0")]
+    assert system_servers() == (named, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="they are in the registry there, which is left to dnspython")
+def test_reading_the_resolvers_of_the_system_imports_no_transport_of_theirs() -> None:
+    program = "import sys; from smtpprobe import stub; stub.system_servers(); sys.exit('dns.resolver' in sys.modules)"
+    subprocess.run((sys.executable, "-c", program), check=True, timeout=60)
 
 
 @pytest.mark.parametrize("text", [None, "", "search example.org\n", "nameserver dns.example.org\n", "\xff"])
