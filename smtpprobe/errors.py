@@ -5,6 +5,8 @@ mistakes in what was asked: each message says what is wrong, with what, and what
 as it is. The command line prints them on one line and exits with status 2.
 """
 
+from __future__ import annotations
+
 
 class SmtpprobeError(Exception):
     """Base of everything that smtpprobe raises on purpose."""
@@ -35,4 +37,9 @@ class MissingExtraError(SmtpprobeError, ImportError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs: pip install 'smtpprobe[{extra}]'")
+        self.what = what
         self.extra = extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        """Come over whole from another process."""
+        return MissingExtraError, (self.what, self.extra)

@@ -9,7 +9,8 @@ found out is lost with a worker, and what two attempts make of the same work is 
 Politeness holds over the whole cluster: a bucket has whole networks and is worked on by one worker at a time (`lease`),
 so the limits for an address and a network hold as they are; connections at once, the rate and the connections to one
 provider are shared out among the buckets that are worked on (`shuffling.Shares`). As many are at once as the workers
-have threads, and no more than any of these limits.
+have threads, and no more than any of these limits; of the other work, which keeps a processor busy, as many pieces as
+there are workers.
 """
 
 from __future__ import annotations
@@ -62,9 +63,6 @@ WORKERS_S: Final = 60.0
 
 ALONE_S: Final = 10.0
 """How long all workers may be gone of a cluster of our own, or while the scan ends, before they are given up."""
-
-QUEUED: Final = 2
-"""So many times as much is given out as is done at once, so that nobody waits for something to do."""
 
 THREADS: Final = 4
 """Of each process of a cluster of our own: while one waits for the last slow servers of its bucket, others go on."""
@@ -311,9 +309,9 @@ class DistributedScan:
         progress.began_s = time.monotonic()
 
         def resolve(number: int) -> Any:
-            if len(self._running) >= QUEUED * self._slots:
+            if len(self._running) >= max(1, progress.workers):
                 return None
-            at_once = max(1, RESOLVING_AT_ONCE // self._slots)
+            at_once = max(1, RESOLVING_AT_ONCE // max(1, progress.workers))
             return self._submit(parts.resolve, "resolve", where, run, number, at_once)
 
         resolved = await self._stage("resolve", staged.partitions, resolve)
@@ -336,7 +334,7 @@ class DistributedScan:
         files_probed = [each.file for each in probed]
 
         def join(number: int) -> Any:
-            if len(self._running) >= QUEUED * self._slots:
+            if len(self._running) >= max(1, progress.workers):
                 return None
             return self._submit(parts.join, "join", where, run, number, files[number], files_probed)
 

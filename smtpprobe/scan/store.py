@@ -41,6 +41,8 @@ class Store:
         except (ImportError, ValueError) as error:
             raise OptionError(f"cannot write to {quoted(url)}: {error}") from error
         self._is_local = isinstance(self._fs, LocalFileSystem)
+        self._made: set[str] = set()
+        """Folders that are there."""
 
     @staticmethod
     def absolute(url: str) -> str:
@@ -57,8 +59,9 @@ class Store:
             OSError: it cannot be written; what was there is untouched.
         """
         path, draft = self._path(name), self._path(f"{DRAFTS}/{uuid4().hex}")
-        for folder in {path.rpartition("/")[0], draft.rpartition("/")[0]}:
+        for folder in {path.rpartition("/")[0], draft.rpartition("/")[0]} - self._made:
             self._fs.makedirs(folder, exist_ok=True)
+            self._made.add(folder)
         try:
             self._fs.pipe_file(draft, data)
             if self._is_local:
@@ -127,5 +130,6 @@ class Store:
     def remove(self, name: str) -> None:
         """Remove a file or a folder, if it is there."""
         path = self._path(name)
+        self._made.clear()
         with suppress(FileNotFoundError):
             self._fs.rm(path, recursive=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import subprocess
 import sys
 import threading
@@ -249,6 +250,12 @@ def test_without_dask_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r"smtpprobe\[dask\]"):
         DistributedScan(Plan(source="-", out=str(tmp_path / "out")))
+
+
+def test_what_is_missing_on_a_worker_comes_over_in_words() -> None:
+    error = pickle.loads(pickle.dumps(MissingExtraError("writing Parquet", "parquet")))  # noqa: S301 - our own
+    assert str(error) == "writing Parquet needs: pip install 'smtpprobe[parquet]'"
+    assert error.extra == "parquet"
 
 
 def test_a_scan_on_one_machine_does_not_import_dask(tmp_path: Path) -> None:
