@@ -221,10 +221,10 @@ class Trials:
         if wire.failure is not None:
             return wire.failure
         greeting = await wire.greeting(self._options.greeting_timeout_s)
-        if isinstance(greeting, Failure) or (greeting.code or 0) // 100 != 2:
-            return _failed(greeting)
-        taken = await self._say(wire, Phase.EHLO, b"EHLO", self._ehlo_name)
-        return _failed(taken) if isinstance(taken, Failure) or (taken.code or 0) // 100 != 2 else None
+        refused = _turned_away(Phase.GREETING, greeting)
+        if refused is not None:
+            return refused
+        return _turned_away(Phase.EHLO, await self._say(wire, Phase.EHLO, b"EHLO", self._ehlo_name))
 
     async def _secure(self, wire: Wire) -> Failure | None:
         """Get as far into TLS as the server lets us, and say EHLO there; None where nothing failed."""
@@ -260,6 +260,15 @@ class Trials:
 
 def _failed(outcome: Reply | Failure) -> Failure | None:
     return outcome if isinstance(outcome, Failure) else None
+
+
+def _turned_away(phase: Phase, outcome: Reply | Failure) -> Failure | None:
+    """Why a connection does not get as far as the trial: a server may limit how often one client comes."""
+    if isinstance(outcome, Failure):
+        return outcome
+    if (outcome.code or 0) // 100 == 2:
+        return None
+    return Failure(phase=phase, kind=FailureKind.OTHER, detail=f"the server said {outcome.code or 'something else'}")
 
 
 def _stapling(version: ssl.TLSVersion) -> Stapling | None:

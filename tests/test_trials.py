@@ -15,13 +15,14 @@ from smtpprobe.evidence import (
     FailureKind,
     HostOrigin,
     Options,
+    Phase,
     Role,
     TlsMode,
     TlsSession,
     VersionTrial,
 )
 from smtpprobe.lab.certificates import CertificateKind, make_identity, make_staple, server_context
-from smtpprobe.lab.scripted import ScriptedServer, greeting, serve
+from smtpprobe.lab.scripted import Script, ScriptedServer, greeting, serve
 from smtpprobe.trials import Trials
 from tests.loopback import MX
 from tests.stapling_server import stapling_server
@@ -124,3 +125,28 @@ async def test_what_is_no_tls_is_told_as_by_any_other_handshake(said: bytes) -> 
     assert isinstance(failure, Failure)
     assert failure.kind in ((FailureKind.TLS_PROTOCOL,) if said else (FailureKind.TLS_CLOSED, FailureKind.RESET))
     assert failure.partial == said
+
+
+async def test_a_server_that_turns_further_connections_away_has_refused_no_version() -> None:
+    async with ScriptedServer((b"421 4.7.0 too many connections\r\n",)) as server:
+        found = await versions(server.port, STARTTLS)
+    for trial in found.values():
+        if not isinstance(trial.outcome, Failure) or trial.outcome.kind is FailureKind.TLS_LOCAL:
+            continue
+        assert (trial.outcome.phase, trial.outcome.detail) == (Phase.GREETING, "the server said 421")
+
+
+@pytest.mark.parametrize("script", [(b"421 4.7.0 too many\r\n",), (b"554 5.7.1 no\r\n", serve(MX))])
+async def test_a_probe_that_is_turned_away_ends_there_and_tells_so(script: Script) -> None:
+    async with ScriptedServer(script) as server:
+        endpoint = Endpoint(
+            host=MX, address=server.host, port=server.port, role=Role.SMTP, tls=STARTTLS, origin=HostOrigin.MX
+        )
+        options = Options(security=True, timeout_s=20.0, greeting_timeout_s=20.0)
+        trials = Trials(endpoint, options=options, ehlo_name="client.example.org", clock=lambda: 0.0)
+        await trials.run(Conversation(endpoint=endpoint, started_s=0.0, ended_s=0.0))
+    assert [each.name for each in trials.security] == ["starttls-unadvertised", "mail-without-tls", "relay"]
+    for trial in trials.security:
+        assert trial.failure is not None
+        assert trial.failure.phase is Phase.GREETING
+        assert [each.phase for each in trial.exchanges if each.phase is not Phase.QUIT] == [Phase.GREETING]

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from smtpprobe.checks.certificate import subject
 from smtpprobe.checks.kinds import Topic, kind
-from smtpprobe.checks.reading import at, by_role, graded, keywords
+from smtpprobe.checks.reading import BROKEN, at, by_role, graded, graded_unknown, keywords
 from smtpprobe.checks.securing import chain_of
 from smtpprobe.evidence import (
     Conversation,
@@ -23,6 +23,7 @@ from smtpprobe.evidence import (
     Role,
     SecurityTrial,
     TlsSession,
+    VersionTrial,
 )
 from smtpprobe.report import Finding, Severity
 
@@ -32,6 +33,9 @@ TLS_VERSIONS_OLD_ONLY = kind(
 )
 TLS_VERSIONS_OLD_TOO = kind("tls-versions-old-too", Topic.TLS, Severity.INFO, params=("spoken",))
 TLS_VERSION_UNTESTABLE = kind("tls-version-untestable", Topic.TLS, Severity.INFO, params=("versions", "openssl"))
+TLS_VERSIONS_UNFINISHED = kind(
+    "tls-versions-unfinished", Topic.TLS, Severity.INCONCLUSIVE, Severity.INFO, params=("versions", "detail")
+)
 TLS_OCSP_STAPLED = kind("tls-ocsp-stapled", Topic.TLS, Severity.OK)
 TLS_OCSP_REVOKED = kind("tls-ocsp-revoked", Topic.TLS, Severity.ERROR, params=("subject", "date"))
 TLS_OCSP_EXPIRED = kind("tls-ocsp-expired", Topic.TLS, Severity.WARNING, params=("date",))
@@ -82,12 +86,23 @@ def _versions(evidence: Evidence, conversation: Conversation) -> Iterator[Findin
         for each in conversation.versions
         if isinstance(each.outcome, Failure) and each.outcome.kind is FailureKind.TLS_LOCAL
     )
-    refused = tuple(each.version for each in conversation.versions if each.version not in (*spoken, *untestable))
+    refused = tuple(each.version for each in conversation.versions if _is_refused(each))
+    unfinished = [each for each in conversation.versions if each.version not in (*spoken, *untestable, *refused)]
+    if unfinished:
+        failure = unfinished[0].outcome
+        yield TLS_VERSIONS_UNFINISHED.found(
+            where,
+            as_=graded_unknown(conversation.endpoint),
+            versions=tuple(each.version for each in unfinished),
+            detail=(failure.detail or failure.kind.value) if isinstance(failure, Failure) else "-",
+        )
     if untestable:
         yield TLS_VERSION_UNTESTABLE.found(where, versions=untestable, openssl=evidence.runtime.openssl)
     if not spoken:
         return
     old = tuple(each for each in spoken if each in OLD)
+    if old == spoken and not {"TLSv1.2", "TLSv1.3"}.issubset(refused):
+        return
     if old == spoken:
         severity = graded(conversation.endpoint, by_role(conversation.endpoint))
         yield TLS_VERSIONS_OLD_ONLY.found(where, as_=severity, spoken=spoken)
@@ -95,6 +110,12 @@ def _versions(evidence: Evidence, conversation: Conversation) -> Iterator[Findin
     if old:
         yield TLS_VERSIONS_OLD_TOO.found(where, spoken=old)
     yield TLS_VERSIONS.found(where, spoken=spoken, refused=refused or ("-",))
+
+
+def _is_refused(trial: VersionTrial) -> bool:
+    """Tell whether it was the server that ended the handshake: anything before it, or time, tells nothing of TLS."""
+    outcome = trial.outcome
+    return isinstance(outcome, Failure) and outcome.phase is Phase.TLS and outcome.kind in BROKEN
 
 
 def _stapled(evidence: Evidence, conversation: Conversation) -> Iterator[Finding]:
@@ -198,8 +219,13 @@ def _mail_in_clear(evidence: Evidence, conversation: Conversation, trial: Securi
         is_for_users = conversation.endpoint.role is not Role.SMTP
         severity = Severity.WARNING if is_for_users else Severity.INFO
         yield MAIL_WITHOUT_TLS_ACCEPTED.found(where, as_=severity, because_of=reply)
-    elif _code(reply) // 100 == 5:
+    elif reply is not None and _code(reply) // 100 == 5 and _asks_for_tls(reply):
         yield MAIL_WITHOUT_TLS_REFUSED.found(where, because_of=reply, code=_code(reply))
+
+
+def _asks_for_tls(reply: Reply) -> bool:
+    """Tell whether a refusal is for want of TLS: a stranger's address may be refused for itself (RFC 3207 4)."""
+    return reply.code == 530 or any("tls" in line.lower() for line in reply.lines)
 
 
 def _relay(evidence: Evidence, conversation: Conversation, trial: SecurityTrial) -> Iterator[Finding]:

@@ -218,12 +218,20 @@ DISCOVERY = {
 # --- further connections --------------------------------------------------------------------------------------------
 
 
-def spoken(*versions: str, local: tuple[str, ...] = (), ocsp: bytes | None = None, **more: Any) -> Evidence:
+def spoken(
+    *versions: str,
+    local: tuple[str, ...] = (),
+    unfinished: tuple[str, ...] = (),
+    ocsp: bytes | None = None,
+    **more: Any,
+) -> Evidence:
     """A server of which each TLS version was tried."""
     trials = []
     for each in ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"):
         kind = FailureKind.TLS_LOCAL if each in local else FailureKind.TLS_ALERT
         outcome: TlsSession | Failure = Failure(phase=Phase.TLS, kind=kind, detail="protocol_version")
+        if each in unfinished:
+            outcome = Failure(phase=Phase.GREETING, kind=FailureKind.OTHER, detail="the server said 421")
         if each in versions:
             chain = tuple(shown.sha256 for shown in CHAIN)
             outcome = TlsSession(version=each, cipher="ECDHE-RSA-AES256-GCM-SHA384", chain=chain)
@@ -247,6 +255,7 @@ TRIALS = {
     "tls-versions": spoken("TLSv1.2", "TLSv1.3"),
     "tls-versions-old-only": spoken("TLSv1", "TLSv1.1"),
     "tls-versions-old-too": spoken("TLSv1.1", "TLSv1.2"),
+    "tls-versions-unfinished": spoken("TLSv1.2", unfinished=("TLSv1.3",)),
     "tls-version-untestable": spoken("TLSv1.2", local=("TLSv1", "TLSv1.1")),
     "tls-ocsp-stapled": spoken("TLSv1.3", ocsp=make_staple(IDENTITY)),
     "tls-ocsp-revoked": spoken("TLSv1.3", ocsp=make_staple(IDENTITY, status=OCSPCertStatus.REVOKED)),
