@@ -127,6 +127,8 @@ class Scan:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[bool] | None = None
         self.is_stopped = False
+        self._has_begun = False
+        """There is something to go on with."""
 
     def __enter__(self) -> Self:
         plan = self.plan
@@ -142,15 +144,22 @@ class Scan:
             raise OptionError(
                 f"a scan into {quoted(plan.out)} was not finished; go on with --resume, or remove {quoted(path)}"
             )
-        elif not plan.is_resumed and Path(plan.out).exists() and Path(plan.out).is_file():
+        elif not plan.is_resumed and Path(plan.out).is_file():
             raise OptionError(f"{quoted(plan.out)} exists; choose another --out or remove it")
+        if plan.evidence is not None and not plan.is_resumed and Path(plan.evidence).is_file():
+            raise OptionError(f"{quoted(plan.evidence)} exists; choose another --save-evidence or remove it")
+        if plan.evidence is not None and os.path.abspath(plan.evidence) == os.path.abspath(plan.out):
+            raise OptionError("--out and --save-evidence need files of their own")
         self._path = path
+        self._has_begun = plan.is_resumed
         self.journal = Journal(path)
         self._stack.callback(self.journal.close)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+        if not self._has_begun:
+            Journal.remove(self._path)
 
     # --- the targets ------------------------------------------------------------------------------------------------
 
@@ -158,9 +167,13 @@ class Scan:
         """Read the targets into the journal, unless that was done in an earlier run.
 
         Raises:
-            OSError: the source cannot be read.
+            OSError: the source cannot be read, or the journal not be written.
             OptionError: a column is missing, or the journal is of another scan.
         """
+        with _errors_of_the_system(self._path):
+            return self._take_targets(on_progress)
+
+    def _take_targets(self, on_progress: Callable[[Taken], None] | None) -> Taken:
         journal, taken = self.journal, self.taken
         self._check_same()
         kept = journal.get("taken")
@@ -217,16 +230,15 @@ class Scan:
             OptionError: more targets than `NAMELESS` and no EHLO name, or an option that cannot be used.
         """
         require_name(self.taken.targets, self.plan.options)
-        try:
+        with _errors_of_the_system(self._path):
             with (
                 _sinks(self.plan, self.journal) as (sink, evidence),
                 asyncio.Runner(loop_factory=loop_factory()) as runner,
             ):
+                self._has_begun = True
                 is_complete = runner.run(self._run(sink, evidence))
-        except sqlite3.Error as error:
-            raise OSError(f"{self._path}: {error}") from error
-        if self.plan.form in ("sqlite", "parquet"):
-            self._write_table()
+            if self.plan.form in ("sqlite", "parquet"):
+                self._write_table()
         outcome = Outcome(is_complete, self.progress, self.taken)
         if is_complete:
             self.journal.close()
@@ -323,6 +335,15 @@ class Scan:
         )
         write = write_parquet if self.plan.form == "parquet" else write_sqlite
         write(self.plan.out, lines, self.plan.fields)
+
+
+@contextmanager
+def _errors_of_the_system(path: str) -> Iterator[None]:
+    """A journal that cannot be written is a disk that cannot be written."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OSError(f"{path}: {error}") from error
 
 
 @contextmanager
