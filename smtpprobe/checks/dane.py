@@ -22,14 +22,14 @@ DANE_MISMATCH = kind(
     "dane-mismatch",
     Topic.DANE,
     Severity.ERROR,
-    params=("owner", "reason", "records", "wanted"),
+    params=("owner", "reason", "records", "wanted", "authority"),
     worded={"reason": "tlsa-mismatch"},
 )
 DANE_UNUSABLE = kind(
     "dane-unusable",
     Topic.DANE,
     Severity.WARNING,
-    params=("owner", "records", "reasons", "wanted"),
+    params=("owner", "records", "reasons", "wanted", "authority"),
     worded={"reasons": "tlsa-unusable"},
 )
 DANE_INSECURE = kind("dane-insecure", Topic.DANE, Severity.WARNING, params=("owner", "records"))
@@ -74,14 +74,18 @@ def _of_endpoint(evidence: Evidence, conversation: Conversation, found: Dane) ->
                 yield DANE_WITHOUT_ROLLOVER.found(where, owner=owner, record=text)
         case DaneState.MISMATCH:
             reason = str(found.match.mismatch)
-            wanted = _wanted(evidence, conversation)
+            wanted, authority = _wanted(evidence, conversation), _authority(evidence, conversation, found.tlsa)
             # RFC 7672 8.1: a sender asks for the certificate of the base domain, the probe for that of the host.
             sure = Confidence.CERTAIN if found.tlsa.base == found.tlsa.host else Confidence.LIKELY
-            yield DANE_MISMATCH.found(where, sure=sure, owner=owner, reason=reason, records=records, wanted=wanted)
+            yield DANE_MISMATCH.found(
+                where, sure=sure, owner=owner, reason=reason, records=records, wanted=wanted, authority=authority
+            )
         case DaneState.UNUSABLE:
             reasons = tuple(dict.fromkeys(str(why_unusable(read_tlsa(each))) for each in records))
-            wanted = _wanted(evidence, conversation)
-            yield DANE_UNUSABLE.found(where, owner=owner, records=records, reasons=reasons, wanted=wanted)
+            wanted, authority = _wanted(evidence, conversation), _authority(evidence, conversation, found.tlsa)
+            yield DANE_UNUSABLE.found(
+                where, owner=owner, records=records, reasons=reasons, wanted=wanted, authority=authority
+            )
         case DaneState.INSECURE:
             yield DANE_INSECURE.found(where, owner=owner, records=records)
         case DaneState.BOGUS:

@@ -100,8 +100,14 @@ def finding_words(finding: Finding, language: str) -> FindingWords:
     return FindingWords(
         title=fill(entry["title"], params, language),
         meaning=fill(entry.get("meaning", ""), params, language).strip(),
-        fix=fill(entry.get("fix", ""), params, language).strip(),
+        fix=fill(_possible(entry.get("fix", ""), params), params, language).strip(),
     )
+
+
+def _possible(fix: str, params: Mapping[str, Param]) -> str:
+    """The steps of a fix without those that need something that is not known, for which a parameter says ``-``."""
+    unknown = [f"{{{name}}}" for name, value in params.items() if value == "-"]
+    return "\n".join(line for line in fix.splitlines() if not any(each in line for each in unknown))
 
 
 def _worded(finding: Finding, language: str) -> Mapping[str, Param]:

@@ -114,3 +114,11 @@ def test_a_sentence_names_a_few_members_of_a_long_list_and_counts_the_others() -
     assert finding_words(long, "en").title.endswith("but for " + ", ".join(names[:12]) + ", 2988 more")
     short = finding("certificate-name-mismatch", name="mx1.example.org", names=names[:12])
     assert finding_words(short, "en").title.endswith("h11.example.net")
+
+
+def test_a_step_that_needs_what_is_not_known_is_left_out() -> None:
+    owner, wanted, authority = "_25._tcp.mx1.example.org", "3 1 1 ab", "2 1 1 cd"
+    fix = finding_words(finding("dane-not-published", owner=owner, wanted=wanted, authority=authority), "en").fix
+    assert [each.rpartition("TLSA ")[2] for each in fix.splitlines()] == [wanted, authority]
+    fix = finding_words(finding("dane-not-published", owner=owner, wanted=wanted, authority="-"), "en").fix
+    assert [each.rpartition("TLSA ")[2] for each in fix.splitlines()] == [wanted]
