@@ -159,7 +159,7 @@ def find_done(store: Store, stage: str, number: int) -> Part | None:
     return None if kept is None else msgspec.msgpack.decode(kept, type=Part)
 
 
-def _note(store: Store, stage: str, number: int, part: Part) -> Part:
+def note_done(store: Store, stage: str, number: int, part: Part) -> Part:
     """Note what came of a piece of work, unless another attempt was first.
 
     Returns:
@@ -290,7 +290,7 @@ def resolve(where: str, run: str, number: int, at_once: int) -> Part:
     file = f"_scan/resolved/{number:05}-{uuid4().hex}"
     sections = [squeeze(list(each.items())) for each in buckets]
     store.put(file, pack([*sections, squeeze([each.facts for each in resolved]), squeeze(certificates)]))
-    return _note(store, "resolve", number, Part(file=file, targets=len(targets)))
+    return note_done(store, "resolve", number, Part(file=file, targets=len(targets)))
 
 
 async def _resolve_all(staged: Staged, targets: Sequence[Target], at_once: int) -> list[Resolved]:
@@ -484,7 +484,7 @@ class _Bucket:
             left_alone=len(rows) - talked,
             failures=dict(Counter(row.failure for row in rows if row.failure is not None)),
         )
-        part = _note(self._store, "probe", self._number, part)
+        part = note_done(self._store, "probe", self._number, part)
         self._store.remove(self._kept_folder)
         return part
 
@@ -525,4 +525,4 @@ def join(where: str, run: str, number: int, resolved: str, probed: Sequence[str]
     stream = io.BytesIO()
     fill_parquet(stream, lines, staged.fields)
     store.put(part_file(number), stream.getvalue())
-    return _note(store, "join", number, Part(file=part_file(number), targets=len(lines), outcomes=dict(outcomes)))
+    return note_done(store, "join", number, Part(file=part_file(number), targets=len(lines), outcomes=dict(outcomes)))

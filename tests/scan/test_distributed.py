@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -87,6 +89,28 @@ def test_a_cluster_of_ones_own_gives_the_results_of_one_machine(
     assert manifest["targets"] == TARGETS
     assert [each["file"] for each in manifest["parts"]] == names
     assert sum(each.read_bytes().count(b"\n") for each in evidence.glob("part-*.ndjson")) == TARGETS
+
+
+def test_ctrl_c_ends_a_cluster_of_ones_own_in_good_order(
+    expected: tuple[World, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    small, _ = expected
+    small.forget(hold_s=1.0)
+    out = tmp_path / "out"
+    arguments = (str(small.targets), "--out", str(out), "--engine", "dask", "--concurrency", "4", *small.options)
+    with subprocess.Popen(
+        [sys.executable, "-m", "smtpprobe", "scan", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        small.wait_for(lambda: sum(small.visits) > 0)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: the workers are sent it too
+        assert process.communicate(timeout=PATIENCE_S) == ("", "")
+    assert process.returncode == 130
+    assert sum(small.visits) < NETWORKS
+    assert [each.name for each in out.iterdir()] == ["_scan"]
 
 
 # --- a cluster of several processes ---------------------------------------------------------------------------------

@@ -101,6 +101,12 @@ def test_what_is_done_is_not_done_again(begun: Begun, small: World) -> None:
     assert begun.join(probed) == begun.join(probed)
 
 
+def test_of_two_attempts_that_end_both_the_first_counts(begun: Begun) -> None:
+    first = parts.note_done(begun.store, "probe", 7, parts.Part(file="first"))
+    second = parts.note_done(begun.store, "probe", 7, parts.Part(file="second"))
+    assert first.file == second.file == "first"
+
+
 def test_a_part_that_is_written_again_takes_the_place_of_the_first(begun: Begun) -> None:
     probed = begun.probe()
     begun.join(probed)
