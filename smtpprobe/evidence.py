@@ -481,6 +481,16 @@ class Trust(Fact, frozen=True, kw_only=True):
             and self.is_name_matched is not False
         )
 
+    @property
+    def is_unknown(self) -> bool:
+        """All is in order as far as it can be told where no root is trusted: a machine with roots might trust it."""
+        return (
+            not (self.has_roots or self.is_chain_trusted or self.is_self_signed)
+            and self.is_within_validity
+            and self.is_for_servers
+            and self.is_name_matched is not False
+        )
+
 
 class TlsSession(Fact, frozen=True, kw_only=True, tag="session"):
     """What a TLS handshake agreed on."""

@@ -79,9 +79,15 @@ def _ends_in_dns(evidence: Evidence) -> _Step | None:
     if mx is not None and mx.status not in (LookupStatus.ANSWERED, LookupStatus.NO_DATA, LookupStatus.NXDOMAIN):
         return _Step(Fate.DEFERS, "dns-failed")  # RFC 5321 5.1: a temporary error of the look-up
     if not any(host.addresses for host in resolution.hosts):
-        open_ = any(each.status not in _ANSWERS for host in resolution.hosts for each in host.lookups)
-        return _Step(Fate.DEFERS, "dns-failed") if open_ else _Step(Fate.BOUNCES, "no-address")
+        is_open = _has_open_questions(evidence)
+        return _Step(Fate.DEFERS, "dns-failed") if is_open else _Step(Fate.BOUNCES, "no-address")
     return None
+
+
+def _has_open_questions(evidence: Evidence) -> bool:
+    """A host whose address could not be looked up may take the mail later."""
+    hosts = (each for each in evidence.resolution.hosts if not each.addresses)
+    return any(each.status not in _ANSWERS for host in hosts for each in host.lookups)
 
 
 _ANSWERS = (LookupStatus.ANSWERED, LookupStatus.NO_DATA, LookupStatus.NXDOMAIN, LookupStatus.OVERRIDDEN)
@@ -105,6 +111,8 @@ def _deliver(evidence: Evidence, sender: Sender) -> Delivery:
                 attempts=tuple(attempts),
             )
     fate = _without_delivery([each.fate for each in attempts])
+    if fate is Fate.BOUNCES and _has_open_questions(evidence):
+        return Delivery(sender=sender, fate=Fate.DEFERS, reason="dns-failed", attempts=tuple(attempts))
     reason = next((each.reason for each in attempts if each.fate is fate), "nothing-tried")
     return Delivery(sender=sender, fate=fate, reason=reason, attempts=tuple(attempts))
 
@@ -221,6 +229,9 @@ def _without_tls(conversation: Conversation) -> _Step:
 
 
 def _as_mta_sts(evidence: Evidence, conversation: Conversation, policy: mta_sts.Policy | None) -> _Step:
+    fetched = evidence.policies.policy
+    if fetched is not None and fetched.trust is not None and fetched.trust.is_unknown:
+        return _Step(Fate.UNKNOWN, "not-from-here")  # whether senders believe the policy host
     if policy is None or policy.mode is not mta_sts.Mode.ENFORCE:
         step = _as_opportunistic(conversation)
         reason = {None: "no-policy", mta_sts.Mode.TESTING: "policy-testing"}.get(
@@ -236,6 +247,8 @@ def _as_mta_sts(evidence: Evidence, conversation: Conversation, policy: mta_sts.
     if session is None:
         missing = _without_tls(conversation)
         return missing if missing.fate is Fate.UNKNOWN else _Step(Fate.DEFERS, missing.reason)
+    if session.trust is not None and session.trust.is_unknown:
+        return _Step(Fate.UNKNOWN, "not-from-here")
     if session.trust is None or not session.trust.is_trusted:
         return _Step(Fate.DEFERS, "policy-untrusted")
     return _after_tls(conversation) or _Step(Fate.AUTHENTICATED, "policy-kept")

@@ -125,7 +125,7 @@ def _fetch_problem(evidence: Evidence, fetched: PolicyFetch) -> Finding | None:
     if fetched.failure is not None:
         failure = fetched.failure
         return MTA_STS_POLICY_UNREACHABLE.found(where, url=url, kind=failure.kind.value, detail=failure.detail or "-")
-    if fetched.trust is None or not fetched.trust.is_trusted:
+    if fetched.trust is None or not (fetched.trust.is_trusted or fetched.trust.is_unknown):
         return MTA_STS_POLICY_CERTIFICATE.found(where, url=url, reasons=_distrust(fetched))
     if fetched.status is not None and 300 <= fetched.status <= 399:
         return MTA_STS_POLICY_REDIRECT.found(where, url=url, location=fetched.location or "-")
@@ -184,7 +184,7 @@ def _servers(evidence: Evidence, policy: sts.Policy) -> Iterator[Finding]:
         if session is None:
             if conversation.failure is None or conversation.handshake is not None:
                 yield MTA_STS_MX_WITHOUT_TLS.found(at(evidence, conversation), as_=severity, mode=mode)
-        elif session.trust is None or not session.trust.is_trusted:
+        elif session.trust is None or not (session.trust.is_trusted or session.trust.is_unknown):
             yield MTA_STS_MX_UNTRUSTED.found(at(evidence, conversation), as_=severity, mode=mode)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -20,6 +22,7 @@ from smtpprobe.evidence import (
 from smtpprobe.render.view import view
 from smtpprobe.report import Delivery, Fate, Sender
 from tests.checks.evidence_builder import (
+    A1,
     A2,
     DOMAIN,
     EHLO,
@@ -63,6 +66,11 @@ from tests.checks.policy_scenarios import (
 def over_tls(second: Exchange) -> Conversation:
     """A server whose TLS works, and what it says to EHLO after that."""
     return talk(endpoint(), GREETING, EHLO, STARTTLS, tls(*CHAIN, trust=trust()), second)
+
+
+def without_roots(**more: Any) -> Conversation:
+    """A server whose certificate nobody on this machine could trust."""
+    return healthy(handshake=tls(*CHAIN, trust=trust(chain=False, has_roots=False, **more)))
 
 
 def lost_after_tls() -> Conversation:
@@ -150,6 +158,11 @@ def test_an_opportunistic_sender_delivers_wherever_it_can(conversation: Conversa
         (policed(fetched(mode("none"))), Fate.ENCRYPTED, "policy-none"),
         (policed(fetched(status=404)), Fate.ENCRYPTED, "policy-unusable"),
         (policed(fetched(mode("testing")), NO_TLS), Fate.CLEAR, "starttls-missing"),
+        # no root on this machine: others have some
+        (policed(fetched(), without_roots()), Fate.UNKNOWN, "not-from-here"),
+        (policed(fetched(), without_roots(matched=False)), Fate.DEFERS, "policy-untrusted"),
+        (policed(fetched(trust=trust(chain=False, has_roots=False))), Fate.UNKNOWN, "not-from-here"),
+        (policed(fetched(trust=trust(chain=False, has_roots=False, in_date=False))), Fate.ENCRYPTED, "policy-unusable"),
         (
             evidence(healthy(), policies=Policies(mta_sts=sts_lookup(status=LookupStatus.SERVFAIL))),
             Fate.ENCRYPTED,
@@ -273,3 +286,20 @@ def test_a_host_that_is_no_mail_domain_has_no_verdict() -> None:
 def test_the_report_has_the_verdict_of_each_sender() -> None:
     report = judge(evidence(healthy(), policies=Policies()))
     assert [each.sender for each in report.deliveries] == list(Sender)
+
+
+def test_a_machine_without_roots_accuses_neither_the_policy_host_nor_the_servers() -> None:
+    made = policed(fetched(trust=trust(chain=False, has_roots=False)), without_roots())
+    ids = {each.id for each in judge(made).findings}
+    assert "trust-store-missing" in ids
+    assert ids.isdisjoint({"mta-sts-policy-certificate", "mta-sts-mx-untrusted"})
+    kept = {each.id for each in judge(policed(fetched(), without_roots())).findings}
+    assert "mta-sts-enforced" in kept
+    assert "mta-sts-mx-untrusted" not in kept
+
+
+def test_a_refusal_is_not_the_end_while_the_address_of_another_host_is_not_known() -> None:
+    resolution = resolved(host(MX1, A1), host(MX2, status=LookupStatus.SERVFAIL))
+    assert fate(evidence(REFUSED, resolution=resolution), Sender.OPPORTUNISTIC) == (Fate.DEFERS, "dns-failed")
+    resolution = resolved(host(MX1, A1), host(MX2, status=LookupStatus.NXDOMAIN))
+    assert fate(evidence(REFUSED, resolution=resolution), Sender.OPPORTUNISTIC) == (Fate.BOUNCES, "refused-5")
