@@ -132,6 +132,7 @@ class Scan:
 
     def __enter__(self) -> Self:
         plan = self.plan
+        self._check_evidence()
         path = plan.journal_path
         if path is None:
             if plan.is_resumed:
@@ -146,10 +147,6 @@ class Scan:
             )
         elif not plan.is_resumed and Path(plan.out).is_file():
             raise OptionError(f"{quoted(plan.out)} exists; choose another --out or remove it")
-        if plan.evidence is not None and not plan.is_resumed and Path(plan.evidence).is_file():
-            raise OptionError(f"{quoted(plan.evidence)} exists; choose another --save-evidence or remove it")
-        if plan.evidence is not None and os.path.abspath(plan.evidence) == os.path.abspath(plan.out):
-            raise OptionError("--out and --save-evidence need files of their own")
         self._path = path
         self._has_begun = plan.is_resumed
         self.journal = Journal(path)
@@ -160,6 +157,15 @@ class Scan:
         self._stack.close()
         if not self._has_begun:
             Journal.remove(self._path)
+
+    def _check_evidence(self) -> None:
+        plan = self.plan
+        if plan.evidence is None:
+            return
+        if not plan.is_resumed and Path(plan.evidence).is_file():
+            raise OptionError(f"{quoted(plan.evidence)} exists; choose another --save-evidence or remove it")
+        if os.path.abspath(plan.evidence) == os.path.abspath(plan.out):
+            raise OptionError("--out and --save-evidence need files of their own")
 
     # --- the targets ------------------------------------------------------------------------------------------------
 

@@ -138,6 +138,8 @@ class Lines:
         self._is_csv = is_csv
         self._fields = fields
         self._length = 0
+        self._is_own = False
+        """Nobody else has the stream, so that it is ours to close."""
 
     @classmethod
     def to_file(
@@ -159,6 +161,7 @@ class Lines:
                 raise OptionError(f"{path} is shorter than the scan left it ({size} of {keep} bytes)")
         stream = file.open("r+b" if keep is not None and file.exists() else "wb")
         sink = cls(stream, is_csv=is_csv, fields=fields)
+        sink._is_own = True
         if keep is not None:
             stream.truncate(keep)
             stream.seek(keep)
@@ -176,7 +179,7 @@ class Lines:
 
     def close(self) -> None:
         self._stream.flush()
-        if self._stream.fileno() > 2:
+        if self._is_own:
             with suppress(OSError):
                 os.fsync(self._stream.fileno())
             self._stream.close()
