@@ -38,7 +38,6 @@ from smtpprobe.errors import EvidenceError, MissingExtraError, OptionError, Smtp
 from smtpprobe.names import own_ehlo_name, quoted
 from smtpprobe.scan import parts
 from smtpprobe.scan.engine import Progress
-from smtpprobe.scan.estimate import Estimate
 from smtpprobe.scan.lease import Terms
 from smtpprobe.scan.parts import SUCCESS, Part, Staged
 from smtpprobe.scan.results import RESULT_SCHEMA
@@ -172,12 +171,6 @@ class DistributedScan:
             self._scan = self._stack.enter_context(Scan(aside))  # its journal tells which of them are the same
             self.taken = self._scan.take_targets(on_progress)
         return self.taken
-
-    def estimate(self) -> Estimate:
-        """Say what the scan will cost at most."""
-        if self._scan is None:
-            raise OptionError("what it costs is said before a scan is begun")
-        return self._scan.estimate()
 
     def run(self) -> Outcome:
         """Scan.
