@@ -189,6 +189,7 @@ class Engine:
         return self._is_stopping or not (self._queue or self._more_targets or self._pace.waiting)
 
     async def _break_off(self) -> None:
+        self._is_stopping = True  # sessions that are broken off must not make room for others
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
