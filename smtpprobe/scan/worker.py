@@ -12,6 +12,7 @@ import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -26,12 +27,15 @@ from smtpprobe.evidence import (
     Conversation,
     Endpoint,
     Fact,
+    Failure,
+    FailureKind,
     Family,
     HostOrigin,
     Lookup,
     LookupStatus,
     MxHost,
     Options,
+    Phase,
     Policies,
     Resolution,
     Target,
@@ -170,10 +174,15 @@ class Worker:
     # --- asking -----------------------------------------------------------------------------------------------------
 
     async def resolve(self, target: Target) -> Resolved:
-        """Ask the DNS about a target, and in a full scan what it publishes; raises nothing."""
-        if self._depth is Depth.FULL:
-            return await self._resolve_fully(target)
-        return Resolved(Facts(resolution=await self._resolve_lightly(target)))
+        """Ask the DNS about a target, and in a full scan what it publishes; raises nothing but CancelledError."""
+        try:
+            if self._depth is Depth.FULL:
+                return await self._resolve_fully(target)
+            return Resolved(Facts(resolution=await self._resolve_lightly(target)))
+        except Exception as defect:  # noqa: BLE001 - one target, or no scan with it in would ever come to its end
+            name = target.name or target.text
+            mx = Lookup(name=name, rrtype="MX", status=LookupStatus.MALFORMED, detail=_of_defect(defect))
+            return Resolved(Facts(resolution=Resolution(name=target.name, mx=mx)))
 
     async def _resolve_lightly(self, target: Target) -> Resolution:
         name = target.name
@@ -278,7 +287,7 @@ class Worker:
 
         def tell(session: LightSession) -> None:
             if self._sessions.pop(session, None) is not None:
-                then(self._finished(session.conversation(), session.certificates))
+                then(self._told(session.conversation(), session.certificates))
 
         session = LightSession(endpoint, self._lines, self._times, self._context, tell)
         self._sessions[session] = self._loop.create_task(self._connect(session))
@@ -307,9 +316,26 @@ class Worker:
         options = msgspec.structs.replace(self._options, deadline_s=now_s + self._options.deadline_s)
         talk = Talk(endpoint, options=options, ehlo_name=self._ehlo_name, clock=self.clock)
         try:
-            await talk.run()
+            with suppress(Exception):  # a defect of ours is recorded as the failure of the conversation
+                await talk.run()
         finally:
-            then(self._finished(talk.so_far(), talk.certificates))
+            then(self._told(talk.so_far(), talk.certificates))
+
+    def _told(self, conversation: Conversation, chain: tuple[bytes, ...]) -> Probed:
+        """What came of it in any case: whoever waits for it would wait for ever."""
+        try:
+            return self._finished(conversation, chain)
+        except Exception as defect:  # noqa: BLE001 - one endpoint, and its defect becomes its failure
+            failure = Failure(phase=Phase.QUIT, kind=FailureKind.INTERNAL, detail=_of_defect(defect))
+            endpoint = conversation.endpoint
+            session = Session(
+                address=endpoint.address,
+                port=endpoint.port,
+                role=endpoint.role,
+                failure=failure.kind,
+                failed=failure.phase,
+            )
+            return Probed(msgspec.structs.replace(conversation, handshake=None, failure=failure), session)
 
     def _finished(self, conversation: Conversation, chain: tuple[bytes, ...]) -> Probed:
         """Add the trust in the certificates, and the certificates."""
@@ -338,6 +364,10 @@ class Worker:
         if len(self._trust) > CHAINS_KEPT:
             self._trust.popitem(last=False)
         return trust
+
+
+def _of_defect(defect: Exception) -> str:
+    return f"{type(defect).__name__}: {defect}"
 
 
 def _keyed(chain: tuple[bytes, ...]) -> tuple[tuple[str, ...], tuple[tuple[str, bytes], ...]]:
