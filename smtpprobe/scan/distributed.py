@@ -36,13 +36,13 @@ import msgspec
 from smtpprobe import __version__
 from smtpprobe.errors import EvidenceError, MissingExtraError, OptionError, SmtpprobeError
 from smtpprobe.names import own_ehlo_name, quoted
-from smtpprobe.scan import parts
+from smtpprobe.scan import parts, staging
 from smtpprobe.scan.engine import Progress
 from smtpprobe.scan.lease import Terms
-from smtpprobe.scan.parts import SUCCESS, Part, Staged
 from smtpprobe.scan.results import RESULT_SCHEMA
 from smtpprobe.scan.running import OTHER_SCAN, STDOUT, Outcome, Plan, Scan, Taken, require_name
 from smtpprobe.scan.shuffling import Shares, count_buckets, squeeze
+from smtpprobe.scan.staging import SUCCESS, Part, Staged
 from smtpprobe.scan.store import Store
 
 PARTITION_SIZE: Final = 10_000
@@ -134,7 +134,7 @@ class DistributedScan:
         self._store = store = Store(self.plan.out)
         if Path(self.plan.out).is_file():
             raise OptionError(f"{quoted(self._shown_out)} is a file; a distributed scan writes a folder: --out FOLDER")
-        staged = store.get(parts.STAGED)
+        staged = store.get(staging.STAGED)
         if self.plan.is_resumed:
             if staged is None:
                 raise OptionError(f"there is nothing to go on with in {quoted(self._shown_out)}")
@@ -185,7 +185,7 @@ class DistributedScan:
             with _quiet_logs():
                 is_complete = asyncio.run(self._run())
         except BaseException:
-            if self._store.get(parts.STAGED) is None:  # nothing was begun that one could go on with
+            if self._store.get(staging.STAGED) is None:  # nothing was begun that one could go on with
                 self._store.remove("_scan")
                 self._store.remove_if_empty()
             raise
@@ -232,7 +232,7 @@ class DistributedScan:
         """Tell the workers to come to an end."""
         if not self._is_ending:
             self._is_ending = self.progress.is_draining = True
-            await asyncio.to_thread(self._store.put, parts.stop_file(self._run_id), b"")
+            await asyncio.to_thread(self._store.put, staging.stop_file(self._run_id), b"")
 
     async def _tick(self) -> None:
         ends_s = None if self.plan.max_time_s is None else time.monotonic() + self.plan.max_time_s
@@ -276,7 +276,7 @@ class DistributedScan:
                 evidence=plan.evidence,
                 terms=self._terms,
             )
-        self._store.put(parts.STAGED, msgspec.msgpack.encode(staged))
+        self._store.put(staging.STAGED, msgspec.msgpack.encode(staged))
         return staged
 
     def _stage_targets(self) -> int:
@@ -289,10 +289,10 @@ class DistributedScan:
         while self._scan is not None and (known := self._scan.journal.open_targets(last, self._size)):
             last = known[-1].id
             rows = [(each.line, msgspec.Raw(each.target)) for each in known]
-            self._store.put(parts.targets_file(count), squeeze(rows))
+            self._store.put(staging.targets_file(count), squeeze(rows))
             count += 1
         if not count:
-            self._store.put(parts.targets_file(0), b"")
+            self._store.put(staging.targets_file(0), b"")
         return max(1, count)
 
     # --- the flow ---------------------------------------------------------------------------------------------------
@@ -415,7 +415,7 @@ class DistributedScan:
         names = set(self._store.names("_scan/done")) if self._staged is not None else set()
         found = {}
         for number in range(count):
-            part = parts.find_done(self._store, stage, number) if parts.done_file(stage, number) in names else None
+            part = staging.find_done(self._store, stage, number) if staging.done_file(stage, number) in names else None
             if part is not None:
                 found[number] = part
         return found

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("fsspec", reason="the store needs it")
 
-from smtpprobe.scan import parts
+from smtpprobe.scan import parts, staging
 from smtpprobe.scan.lease import Lease, LeaseLostError, Terms
 from smtpprobe.scan.loading import read_results
 from smtpprobe.scan.pace import Limits
@@ -44,7 +44,7 @@ class Begun:
         self.where = str(folder / "out")
         self.store = Store(self.where)
         plan = small.plan(self.where)
-        self.staged = parts.Staged(
+        self.staged = staging.Staged(
             run=RUN,
             what=b"",
             options=plan.options,
@@ -60,16 +60,16 @@ class Begun:
             evidence=None,
             terms=terms,
         )
-        self.store.put(parts.STAGED, msgspec.msgpack.encode(self.staged))
+        self.store.put(staging.STAGED, msgspec.msgpack.encode(self.staged))
         self.store.put(
-            parts.targets_file(0), squeeze([(line, parse_target(name)) for line, name in enumerate(NAMES, 1)])
+            staging.targets_file(0), squeeze([(line, parse_target(name)) for line, name in enumerate(NAMES, 1)])
         )
         self.resolved = parts.resolve(self.where, RUN, 0, 10).file
 
-    def probe(self) -> parts.Part:
+    def probe(self) -> staging.Part:
         return parts.probe(self.where, RUN, 0, [self.resolved], LIMITS, LIMITS.concurrency)
 
-    def join(self, probed: parts.Part) -> parts.Part:
+    def join(self, probed: staging.Part) -> staging.Part:
         return parts.join(self.where, RUN, 0, self.resolved, [probed.file])
 
 
@@ -102,15 +102,15 @@ def test_what_is_done_is_not_done_again(begun: Begun, small: World) -> None:
 
 
 def test_of_two_attempts_that_end_both_the_first_counts(begun: Begun) -> None:
-    first = parts.note_done(begun.store, "probe", 7, parts.Part(file="first"))
-    second = parts.note_done(begun.store, "probe", 7, parts.Part(file="second"))
+    first = staging.note_done(begun.store, "probe", 7, staging.Part(file="first"))
+    second = staging.note_done(begun.store, "probe", 7, staging.Part(file="second"))
     assert first.file == second.file == "first"
 
 
 def test_a_part_that_is_written_again_takes_the_place_of_the_first(begun: Begun) -> None:
     probed = begun.probe()
     begun.join(probed)
-    begun.store.remove(parts.done_file("join", 0))  # the worker was lost before it could say so
+    begun.store.remove(staging.done_file("join", 0))  # the worker was lost before it could say so
     begun.join(probed)
     assert [each.name for each in sorted(Path(begun.where).glob("part-*"))] == ["part-00000.parquet"]
     assert len(list(read_results(begun.where))) == len(NAMES)
@@ -118,7 +118,7 @@ def test_a_part_that_is_written_again_takes_the_place_of_the_first(begun: Begun)
 
 def test_nobody_is_talked_to_while_another_has_the_bucket(begun: Begun, small: World) -> None:
     assert Lease(begun.store, LEASE, begun.staged.terms).acquire()
-    begun.store.put(parts.stop_file(RUN), b"")  # else it would wait until it may be its turn
+    begun.store.put(staging.stop_file(RUN), b"")  # else it would wait until it may be its turn
     assert not begun.probe().is_complete
     assert sum(small.visits) == 0
 
@@ -132,7 +132,7 @@ def test_who_loses_the_bucket_breaks_off_what_is_open(begun: Begun, small: World
         with pytest.raises(LeaseLostError):
             work.result(20)
     small.wait_until_idle()
-    assert parts.find_done(begun.store, "probe", 0) is None
+    assert staging.find_done(begun.store, "probe", 0) is None
     assert begun.store.get(LEASE) == b"another 1"
 
 
@@ -154,16 +154,16 @@ def test_who_cannot_reach_the_folder_stops_in_time(begun: Begun, small: World, m
 def test_whoever_does_a_bucket_again_need_not_ask_again_what_was_written_down(begun: Begun, small: World) -> None:
     first = begun.probe()
     (raw,) = begun.store.sections([first.file], 0)
-    section = unsqueeze(raw, parts.Section, parts.Section)
+    section = unsqueeze(raw, staging.Section, staging.Section)
     lost = section.rows.pop()
-    begun.store.remove(parts.done_file("probe", 0))
+    begun.store.remove(staging.done_file("probe", 0))
     begun.store.put("_scan/kept/00000/some", squeeze(section))
     small.forget()
     again = begun.probe()
     assert sum(small.visits) == 1
     assert again.endpoints == first.endpoints
     (raw,) = begun.store.sections([again.file], 0)
-    assert lost.key in {each.key for each in unsqueeze(raw, parts.Section, parts.Section).rows}
+    assert lost.key in {each.key for each in unsqueeze(raw, staging.Section, staging.Section).rows}
     assert begun.store.names("_scan/kept/00000") == []
 
 
@@ -174,10 +174,10 @@ def test_what_was_learnt_before_the_scan_is_to_end_is_written_down(begun: Begun,
     with ThreadPoolExecutor() as pool:
         work = pool.submit(parts.probe, begun.where, RUN, 0, [begun.resolved], alone, 1)
         small.wait_for(lambda: sum(small.visits) > 0)
-        begun.store.put(parts.stop_file(RUN), b"")
+        begun.store.put(staging.stop_file(RUN), b"")
         assert not work.result(20).is_complete
     assert sum(small.visits) == 1
-    begun.store.remove(parts.stop_file(RUN))
+    begun.store.remove(staging.stop_file(RUN))
     visits = small.visits
     small.forget()
     assert begun.probe().is_complete
@@ -206,7 +206,7 @@ def test_a_worker_with_few_descriptors_makes_its_share_smaller(
 
 
 def test_a_worker_of_an_older_run_leaves_the_scan_alone(begun: Begun, small: World) -> None:
-    begun.store.put(parts.STAGED, msgspec.msgpack.encode(msgspec.structs.replace(begun.staged, run="newer")))
+    begun.store.put(staging.STAGED, msgspec.msgpack.encode(msgspec.structs.replace(begun.staged, run="newer")))
     with pytest.raises(OSError, match="another run"):
         parts.probe(begun.where, "older", 0, [begun.resolved], LIMITS, LIMITS.concurrency)
     assert sum(small.visits) == 0
@@ -219,6 +219,6 @@ def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path: Path) -> None:
 
 def test_a_worker_of_another_version_says_so(begun: Begun) -> None:
     other = msgspec.structs.replace(begun.staged, run="other", version="0.0.1")
-    begun.store.put(parts.STAGED, msgspec.msgpack.encode(other))
+    begun.store.put(staging.STAGED, msgspec.msgpack.encode(other))
     with pytest.raises(OSError, match="version"):
         parts.resolve(begun.where, "other", 0, 1)
