@@ -135,10 +135,10 @@ def scan(
     out = place.output()
     taken = run([sys.executable, *program, *scan_argv(source, out, port, *more, concurrency=concurrency)], core)
     with source.open("rb") as lines, out.open("rb") as results:
-        wanted, good = sum(1 for _ in lines), sum(b'"reached":"quit"' in line for line in results)
+        wanted, bad = sum(1 for _ in lines), [line for line in results if b'"reached":"quit"' not in line]
     out.unlink()
-    if good != wanted:
-        raise RuntimeError(f"only {good} of {wanted} targets were talked to until QUIT")
+    if bad:
+        raise RuntimeError(f"{len(bad)} of {wanted} targets were not talked to until QUIT, as {bad[0].decode()}")
     return taken
 
 
