@@ -237,6 +237,7 @@ class Scan:
         """
         require_name(self.taken.targets, self.plan.options)
         with _errors_of_the_system(self._path):
+            self._heal()
             with (
                 _sinks(self.plan, self.journal) as (sink, evidence),
                 asyncio.Runner(loop_factory=loop_factory()) as runner,
@@ -333,6 +334,39 @@ class Scan:
             runtime=runtime(),
             keeps_evidence=self.plan.evidence is not None,
         )
+
+    def _heal(self) -> None:
+        """Write files anew that are shorter than the journal says, as a power cut may leave them: it knows all that was
+        in them."""
+        plan = self.plan
+        if not plan.is_resumed:
+            return
+        out = plan.out if plan.form in ("ndjson", "csv") else None
+        files = {"length": out, "evidence-length": plan.evidence}
+        short = {key: path for key, path in files.items() if path is not None and self._is_short(path, key)}
+        if not short:
+            return
+        joiner = self._joiner(own_ehlo_name(plan.options.ehlo_name))
+        with ExitStack() as stack:
+            sinks: dict[str, Lines] = {}
+            for key, path in short.items():
+                is_result = key == "length"
+                fields, is_csv = (plan.fields, plan.form == "csv") if is_result else (None, False)
+                sinks[key] = Lines.to_file(path, is_csv=is_csv, fields=fields)
+                stack.callback(sinks[key].close)
+            for known in self.journal.written_targets():
+                joined = joiner.join(joiner.understood(known))
+                for key, sink in sinks.items():
+                    line = joined.line if key == "length" else joined.evidence
+                    sink.write([] if line is None else [line])
+            for key, sink in sinks.items():
+                self.journal.keep(key, sink.length())
+        self.journal.commit()
+
+    def _is_short(self, path: str, key: str) -> bool:
+        kept = _kept(self.journal, key, self.plan)
+        file = Path(path)
+        return kept is not None and (file.stat().st_size if file.is_file() else 0) < kept
 
     def _write_table(self) -> None:
         joiner = self._joiner(own_ehlo_name(self.plan.options.ehlo_name))

@@ -400,6 +400,28 @@ def test_ctrl_c_ends_what_runs_and_the_rest_is_gone_on_with(
     assert [len(world.servers[name].visits) for name in ("held", "healthy")] == [1, 1]
 
 
+@pytest.mark.parametrize("left", [0, 20])
+def test_what_the_disk_lost_is_written_anew(held: tuple[SmallWorld, asyncio.Event], tmp_path: Path, left: int) -> None:
+    world, release = held
+    source = written(tmp_path / "list", f"{world.target('held')}\n{world.target('healthy')}\n")
+    out, evidence = tmp_path / "out.ndjson", tmp_path / "evidence.ndjson"
+    options = ("--save-evidence", str(evidence))
+    with start(world, source, out, *options) as process:
+        world.wait_for_visit("held")
+        process.send_signal(signal.SIGINT)
+        world.allow(release)
+        process.communicate(timeout=30)
+    for path in (out, evidence):  # as after a power cut
+        path.write_bytes(path.read_bytes()[:left])
+    with start(world, source, out, "--resume", *options) as process:
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 0, said
+    assert set(results(out.read_bytes())) == {world.target("held"), world.target("healthy")}
+    assert [len(world.servers[name].visits) for name in ("held", "healthy")] == [1, 1]
+    kept = [json.loads(line)["target"]["text"] for line in evidence.read_bytes().splitlines()]
+    assert sorted(kept) == sorted([world.target("held"), world.target("healthy")])
+
+
 def test_ctrl_c_twice_breaks_off(held: tuple[SmallWorld, asyncio.Event], tmp_path: Path) -> None:
     world, release = held
     source = written(tmp_path / "list", f"{world.target('held')}\n")
