@@ -259,14 +259,15 @@ def lang_option(section: str = _SHOWN) -> Callable[[F], F]:
 
 
 def language(lang: str | None, environ: Mapping[str, str] = os.environ) -> str:
-    """Choose the language; what the environment asks for in vain is said on stderr.
-
-    Raises:
-        UnknownLanguageError: the option names a language that is not shipped.
-    """
+    """Choose the language; what is asked for in vain is said on stderr, and English is taken."""
     from smtpprobe import texts
+    from smtpprobe.errors import UnknownLanguageError
 
-    chosen, missing = texts.choose_language(lang, environ)
+    try:
+        chosen, missing = texts.choose_language(lang, environ)
+    except UnknownLanguageError as error:
+        click.echo(f"smtpprobe: {error}; using {texts.DEFAULT_LANGUAGE!r}", err=True)
+        return texts.DEFAULT_LANGUAGE
     if missing is not None:
         variable = next(name for name in texts.ENVIRONMENT if environ.get(name))
         click.echo(f"smtpprobe: no texts in {missing!r} ({variable}); using {chosen!r}", err=True)
@@ -285,7 +286,6 @@ def style(
     """Say how reports are to be shown on stdout.
 
     Raises:
-        UnknownLanguageError: no texts are shipped in that language.
         OptionError: a threshold is none.
         click.UsageError: both more and less is wanted.
     """
@@ -313,7 +313,6 @@ def report_style(format: str, outputs: Sequence[str], **shown: Any) -> Style:
     """Make the style of `STYLE_OPTIONS`, once it is certain that somebody reads the thresholds.
 
     Raises:
-        UnknownLanguageError: no texts are shipped in that language.
         OptionError: a threshold is none.
         click.UsageError: two options do not go together.
     """

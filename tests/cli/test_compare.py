@@ -92,7 +92,6 @@ def test_an_unknown_code_is_said_to_be_unknown_and_compared_by_its_digits() -> N
         (["421"], "smtpprobe compare: two codes are needed, as: smtpprobe compare 421 550"),
         ([], "smtpprobe compare: Missing argument 'CODE CODE...'."),
         (["--phase", "lunch", "421", "450"], "'lunch' is not one of connect, greeting, ehlo"),
-        (["--lang", "tlh", "421", "450"], "smtpprobe: no texts in 'tlh'; there are: en"),
     ],
 )
 def test_what_cannot_be_compared_ends_with_status_2(

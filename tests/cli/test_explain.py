@@ -333,7 +333,6 @@ def test_what_is_not_understood_ends_with_one_line_that_names_the_forms(
         (["GREYLISTD"], "did you mean greylisted?"),
         (["PIPELINNG"], "did you mean PIPELINING?"),
         (["-", "421"], "do not go together"),
-        (["--lang", "xx", "421"], "no texts in 'xx'"),
         ([], "Missing argument"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from smtpprobe.cli.files import replacing
 from smtpprobe.cli.options import language, parse_expiry_days
 from smtpprobe.durations import parse_duration
-from smtpprobe.errors import OptionError, UnknownLanguageError
+from smtpprobe.errors import OptionError
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,15 @@ def test_the_language_is_chosen_by_option_then_by_environment(capsys: pytest.Cap
     assert language(None, {"LANG": "C.UTF-8"}) == "en"
     assert language(None, {"SMTPPROBE_LANG": "en", "LANG": "tlh_TLH.UTF-8"}) == "en"
     assert capsys.readouterr().err == ""
-    with pytest.raises(UnknownLanguageError):
-        language("tlh", {})
+
+
+def test_an_option_that_asks_for_a_language_in_vain_gets_english_with_a_note(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert language("tlh", {"LANG": "de_DE.UTF-8"}) == "en"
+    note = capsys.readouterr().err
+    assert note.startswith("smtpprobe: no texts in 'tlh'; there are: en, ")
+    assert note.endswith("; using 'en'\n")
 
 
 @pytest.mark.parametrize("variable", ["SMTPPROBE_LANG", "LC_ALL", "LC_MESSAGES", "LANG"])

@@ -123,7 +123,6 @@ def test_a_file_without_a_result_is_refused(content: bytes, tmp_path: Path, caps
         (["--top", "0", "x"], "--top"),
         (["--top", "1001", "x"], "--top"),
         (["--group-by", "colour", "x"], "--group-by"),
-        (["--lang", "tlh", "x"], "no texts in 'tlh'"),
     ],
 )
 def test_what_cannot_be_carried_out_is_said(
