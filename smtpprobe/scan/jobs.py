@@ -192,6 +192,7 @@ class _Job:
         self._loop = asyncio.get_running_loop()
         self._encoder = msgspec.msgpack.Encoder()
         self._answers: list[Answer] = []
+        self._is_closed = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self, order: Order) -> None:
@@ -222,7 +223,13 @@ class _Job:
             self._loop.call_later(FLUSH_S, self._flush)
         self._answers.append(answer)
 
+    def close(self) -> None:
+        """Tell nothing more: nobody listens."""
+        self._is_closed = True
+
     def _flush(self) -> None:
+        if self._is_closed:
+            return
         data = self._encoder.encode(self._answers)
         self._answers.clear()
         self._write(_LENGTH.pack(len(data)) + data)
@@ -244,6 +251,7 @@ async def _serve() -> None:
     except asyncio.IncompleteReadError:
         pass
     finally:
+        job.close()
         await worker.close()
         writer.abort()
 
