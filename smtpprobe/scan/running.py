@@ -82,7 +82,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def what(self) -> bytes:
         """All by which two runs are of the same scan."""
         return msgspec.json.encode(
-            (self.source, self.column, self.fields, self.depth, self.options, self.limit, self.evidence is not None)
+            (self.source, self.column, self.fields, self.depth, self.options, self.limit, self.evidence)
         )
 
     @property

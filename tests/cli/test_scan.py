@@ -363,6 +363,19 @@ def test_a_scan_whose_time_is_up_is_gone_on_with(
     assert sorted(each.name for each in tmp_path.iterdir()) == ["list.txt", "out.ndjson"]
 
 
+def test_going_on_cuts_no_file_but_its_own(
+    lab: Lab, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, mine = tmp_path / "out.ndjson", tmp_path / "mine.ndjson"
+    other = written(tmp_path / "other.ndjson", "precious\n" * 10_000)
+    slow = ("--rate", "2", "--max-time", "1ms")
+    assert scan(lab, source, "--out", out, "--save-evidence", mine, *slow) == 3
+    assert scan(lab, source, "--out", out, "--save-evidence", other, "--resume") == 2
+    assert other.read_text() == "precious\n" * 10_000
+    assert scan(lab, source, "--out", out, "--save-evidence", mine, "--resume", "-q") == 0
+    assert len(mine.read_bytes().splitlines()) == len(OUTCOMES)
+
+
 @pytest.fixture
 def held() -> Iterator[tuple[SmallWorld, asyncio.Event]]:
     """A server that keeps its first visitor waiting, and one that does not, at the same address."""
