@@ -20,6 +20,7 @@ from typing import IO, Any, Final, NamedTuple, cast
 
 from smtpprobe.errors import EvidenceError, MissingExtraError
 from smtpprobe.scan.results import RESULT_SCHEMA, Result, decode_result
+from smtpprobe.scan.unpacking import ZstdFrames
 
 STDIN: Final = "-"
 
@@ -130,8 +131,8 @@ def _unpacked(stream: IO[bytes]) -> tuple[IO[bytes], tuple[type[Exception], ...]
             import zstandard
         except ImportError:
             raise MissingExtraError("reading zstd", ZSTD_EXTRA) from None
-        reader: Any = zstandard.ZstdDecompressor().stream_reader(peeking, read_across_frames=True)
-        return io.BufferedReader(reader), (zstandard.ZstdError,)
+        reader = ZstdFrames(peeking, zstandard.ZstdDecompressor())
+        return io.BufferedReader(reader), (EOFError, zstandard.ZstdError)
     return peeking, ()
 
 

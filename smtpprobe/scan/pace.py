@@ -149,7 +149,7 @@ class Pace:
         if job.provider is not None:
             self._providers[job.provider] = self._providers.get(job.provider, 0) + 1
         if self._limits.rate is not None:
-            # What was not used is not saved up: the rate is never exceeded, not even after a lull.
+            # No more than one start is saved up, for a timer that is late: after a lull no burst follows.
             self._next_start_s = max(self._next_start_s, now_s - 1 / self._limits.rate) + 1 / self._limits.rate
 
     def _wake(self, now_s: float) -> None:

@@ -40,7 +40,7 @@ def unpacked(path: str, raw: IO[bytes]) -> Iterator[IO[bytes]]:
             import zstandard
         except ImportError:
             raise MissingExtraError("reading .zst", "scan") from None
-        stream, damages = io.BufferedReader(_Zstd(raw, zstandard.ZstdDecompressor())), (EOFError, zstandard.ZstdError)
+        stream, damages = io.BufferedReader(ZstdFrames(raw, zstandard.ZstdDecompressor())), (EOFError, zstandard.ZstdError)
     try:
         yield stream
     except damages as error:
@@ -48,7 +48,7 @@ def unpacked(path: str, raw: IO[bytes]) -> Iterator[IO[bytes]]:
         raise OSError(errno.EIO, f"the compressed data is damaged: {why}", path) from error
 
 
-class _Zstd(io.RawIOBase):
+class ZstdFrames(io.RawIOBase):
     """Frames one after another (RFC 8878 3); unlike the library's own reader it tells where the last one is cut off."""
 
     def __init__(self, raw: IO[bytes], decompressor: Any) -> None:

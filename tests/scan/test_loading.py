@@ -127,6 +127,7 @@ def test_of_a_file_that_is_cut_off_what_is_whole_is_read(pack: Callable[[bytes],
     assert len(read) > 100
     assert all(isinstance(each, Result) for each in read[:-1])
     assert isinstance(read[-1], Unreadable)
+    assert "damaged from here on" in read[-1].why
 
 
 def test_a_file_that_is_damaged_in_the_middle_ends_there(tmp_path: Path) -> None:
