@@ -40,7 +40,8 @@ def unpacked(path: str, raw: IO[bytes]) -> Iterator[IO[bytes]]:
             import zstandard
         except ImportError:
             raise MissingExtraError("reading .zst", "scan") from None
-        stream, damages = io.BufferedReader(ZstdFrames(raw, zstandard.ZstdDecompressor())), (EOFError, zstandard.ZstdError)
+        stream = io.BufferedReader(ZstdFrames(raw, zstandard.ZstdDecompressor()))
+        damages = (EOFError, zstandard.ZstdError)
     try:
         yield stream
     except damages as error:
