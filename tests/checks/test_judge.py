@@ -17,7 +17,7 @@ from tests.checks.scenarios import SCENARIOS, at_step, judged, raising
 
 
 def test_there_is_evidence_for_each_kind_and_for_nothing_else() -> None:
-    made_elsewhere = {id for id, each in KINDS.items() if each.topic is Topic.EXPECTATIONS}
+    made_elsewhere = {key for key, each in KINDS.items() if each.topic is Topic.EXPECTATIONS}
     assert set(SCENARIOS) == set(KINDS) - made_elsewhere
 
 
