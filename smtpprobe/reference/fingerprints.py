@@ -42,11 +42,16 @@ def of_ehlo(lines: Sequence[str]) -> Fingerprint | None:
 def of_host(name: str) -> Fingerprint | None:
     """Tell the service from a host name."""
     labels = name.lower().strip(".").split(".")[-12:]
-    suffixes = {".".join(labels[start:]) for start in range(len(labels) - 1)}
-    for row in banners().values():
-        if row.where == "host" and not suffixes.isdisjoint(row.marker.split(",")):
-            return Fingerprint(row, None)
-    return None
+    domains = _domains()
+    found = [domains[each] for start in range(len(labels) - 1) if (each := ".".join(labels[start:])) in domains]
+    return Fingerprint(min(found, key=lambda each: each[0])[1], None) if found else None
+
+
+@cache
+def _domains() -> dict[str, tuple[int, BannerRow]]:
+    """The domains whose hosts tell the service, with the place of their row: an earlier one goes before."""
+    rows = [row for row in banners().values() if row.where == "host"]
+    return {domain: (place, row) for place, row in reversed([*enumerate(rows)]) for domain in row.marker.split(",")}
 
 
 def _first(where: str, text: str) -> Fingerprint | None:

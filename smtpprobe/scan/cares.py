@@ -22,10 +22,10 @@ _STATUS: Final = {
     "ARES_ENOTFOUND": LookupStatus.NXDOMAIN,
     "ARES_ESERVFAIL": LookupStatus.SERVFAIL,
     "ARES_EREFUSED": LookupStatus.REFUSED,
-    "ARES_ETIMEOUT": LookupStatus.TIMEOUT,
 }
 """What is taken from c-ares as it is. Everything else is asked again with the usual stub: c-ares ends all questions
-that are open when one answer cannot be read, and what an answer to one name looks like must not touch another."""
+that are open when one answer cannot be read, and what an answer to one name looks like must not touch another; and
+under load answers get lost in its one socket, which a stub with a socket for each question does not suffer."""
 
 
 class CaresSource:

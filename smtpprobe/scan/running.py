@@ -41,7 +41,7 @@ BATCH: Final = 1_000
 FILES_BESIDE: Final = 64
 """File descriptors that are needed for other things than connections."""
 
-GC_THRESHOLD: Final = 50_000
+GC_THRESHOLD: Final = 200_000
 """Objects between two looks for cycles: a scan makes very many objects, and hardly any cycle."""
 
 TICK_S: Final = 0.5

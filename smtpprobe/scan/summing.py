@@ -39,7 +39,7 @@ from smtpprobe.evidence import (
     TlsSession,
 )
 from smtpprobe.names import is_localhost
-from smtpprobe.reference import explain, identify
+from smtpprobe.reference import explain, fingerprints, identify
 from smtpprobe.replies import capabilities, greeting_domain
 from smtpprobe.report import GRAVITY, Report, Severity
 from smtpprobe.resolution import is_address
@@ -129,27 +129,23 @@ def _named(greeting: Reply, hello: Reply | None, host: str | None) -> tuple[str 
     first = _DIGITS.sub("0", greeting.lines[0]) if greeting.lines else ""
     if greeting_domain(greeting) is not None:
         _, _, first = first.partition(" ")
-    return _identified(first, greeting.lines[1:3], () if hello is None else hello.lines[1:], _zone(host))
+    software, provider = _identified(first, greeting.lines[1:3], () if hello is None else hello.lines[1:])
+    if software is None and host is not None:
+        found = fingerprints.of_host(host)
+        return (None, None) if found is None else (found.row.product, found.row.provider)
+    return software, provider
 
 
 @lru_cache(maxsize=4096)
-def _identified(
-    first: str, more: tuple[str, ...], keywords: tuple[str, ...], zone: str | None
-) -> tuple[str | None, str | None]:
+def _identified(first: str, more: tuple[str, ...], keywords: tuple[str, ...]) -> tuple[str | None, str | None]:
     def said(code: int, lines: Sequence[str]) -> Reply:
         return Reply(raw=b"", code=code, lines=tuple(lines))
 
     found = identify(
         said(220, (f"host.invalid {first}", *more)),
         said(250, ("host.invalid", *keywords)) if keywords else None,
-        host=zone,
     )
     return (None, None) if found is None else (found.product, found.provider)
-
-
-def _zone(host: str | None) -> str | None:
-    """The end of a host's name, by which providers are recognised."""
-    return None if host is None else ".".join(host.split(".")[-4:])
 
 
 @lru_cache(maxsize=4096)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -82,10 +83,11 @@ class Depth(StrEnum):
     @property
     def targets_at_once(self) -> int:
         """How many targets may be asked about at once, so that no question waits long for its turn: the usual stub has
-        64 open (`stub.QUESTIONS_AT_ONCE`), and a full scan asks a dozen of each domain."""
+        64 open (`stub.QUESTIONS_AT_ONCE`), and a full scan asks a dozen of each domain. More than some 300 answers at
+        once do not fit the buffer of the one socket of c-ares."""
         if self is Depth.FULL:
             return 32
-        return 500 if is_fast() else 64
+        return 200 if is_fast() else 64
 
 
 class Facts(Fact, frozen=True, kw_only=True):
@@ -136,7 +138,6 @@ class Worker:
         }
         self._times = Times(self.clock, options.timeout_s, options.greeting_timeout_s, options.deadline_s)
         self._context: ssl.SSLContext = tls.client_context()
-        self._source: LookupSource = self._make_source()
         self._hosts: OrderedDict[str, asyncio.Future[tuple[Lookup, ...]]] = OrderedDict()
         self._trust: OrderedDict[tuple[tuple[bytes, ...], str | None], Trust | None] = OrderedDict()
         self._roots: Roots | None = None
@@ -148,7 +149,9 @@ class Worker:
         """Seconds since the scan began."""
         return time.monotonic() - self._began
 
-    def _make_source(self) -> LookupSource:
+    @cached_property
+    def _source(self) -> LookupSource:
+        """Who answers questions; a scan of addresses has none."""
         if self._depth is Depth.LIGHT:
             from smtpprobe.scan.cares import fast_source
 
@@ -167,7 +170,7 @@ class Worker:
         for talk in self._talks:
             talk.cancel()
         await asyncio.gather(*self._sessions.values(), *self._talks, return_exceptions=True)
-        close = getattr(self._source, "close", None)
+        close = getattr(vars(self).get("_source"), "close", None)
         if close is not None:
             await close()
 
