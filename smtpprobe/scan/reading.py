@@ -119,7 +119,6 @@ def _of_list(stream: IO[str], word: int) -> Iterator[Entry | Bad]:
 
 
 def _of_table(stream: IO[str], column: str, number: int | None, delimiter: str) -> Iterator[Entry | Bad]:
-    csv.field_size_limit(MAX_LINE)
     too_long: list[int] = []
 
     def lines() -> Iterator[str]:

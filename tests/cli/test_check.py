@@ -113,7 +113,6 @@ def test_the_worst_target_decides(world: SmallWorld, capsys: pytest.CaptureFixtu
         (["-q", "-v", "example.org"], "-q and -v"),
         (["--format", "xml", "example.org"], "xml"),
         (["--fail-on", "often", "example.org"], "often"),
-        (["--lang", "tlh", "example.org"], "tlh"),
         (["--ca", "missing.pem", "127.0.0.1"], "missing.pem"),
         (["--certificate-days", "soon", "example.org"], "days"),
         (["--certificate-days", "7,21", "example.org"], "before the warning"),
