@@ -1,4 +1,4 @@
-"""Formats as the programs read them for which they are meant: Prometheus's checker, and a browser."""
+"""Formats as those read them for which they are meant: Prometheus's checker, Jenkins's schema, and a browser."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import xmlschema
 
 from smtpprobe.report import Report
 from tests.render import reports
@@ -33,6 +34,21 @@ def test_promtool_takes_the_alerts_of_the_examples(promtool: Run) -> None:
     ended = promtool(["check", "rules", str(ALERTS)])
     assert ended.returncode == 0, ended.stderr
     assert "4 rules found" in ended.stdout
+
+
+# --- Jenkins --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [*reports.ALL.values(), lambda: poisoned(reports.mixed())])
+def test_a_junit_report_keeps_to_the_schema_of_jenkins(
+    jenkins_schema: xmlschema.XMLSchema, make: Callable[[], Report]
+) -> None:
+    jenkins_schema.validate(rendered("junit", make(), reports.healthy()))
+
+
+def test_the_schema_of_jenkins_finds_mistakes(jenkins_schema: xmlschema.XMLSchema) -> None:
+    report = rendered("junit", reports.mixed())
+    assert not jenkins_schema.is_valid(report.replace("<testcase ", '<testcase colour="red" ', 1))
 
 
 # --- a browser ------------------------------------------------------------------------------------------------------
