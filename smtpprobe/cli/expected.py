@@ -100,28 +100,24 @@ def jobs(arguments: tuple[str, ...], config_file: str | None, typed: Options, *,
     return found
 
 
-def against(run: list[Job], file: str, on_change: Callable[[], object]) -> list[Job]:
-    """Have each target held against an earlier probe of it, too.
+def against(run: list[Job], file: str) -> list[Job]:
+    """Have each target held against an earlier probe of it, too; `baseline.has_changed` tells of a report.
 
     Args:
         file: saved evidence, or a report in JSON.
-        on_change: called when a target is otherwise than it was.
 
     Raises:
         EvidenceError: the file has no evidence.
     """
     from smtpprobe.cli.saved import read_evidence
-    from smtpprobe.expectations.baseline import has_changed, with_changes
+    from smtpprobe.expectations.baseline import with_changes
 
     saved = {each.target.text: each for each in read_evidence(file)}
 
     def compared(job: Job) -> Job:
         def judge(evidence: Evidence) -> Report:
             before = saved.get(evidence.target.text)
-            report = with_changes(job.judge(evidence), None if before is None else job.judge(before))
-            if has_changed(report):
-                on_change()
-            return report
+            return with_changes(job.judge(evidence), None if before is None else job.judge(before))
 
         return job._replace(judge=judge)
 

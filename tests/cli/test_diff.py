@@ -14,10 +14,10 @@ import pytest
 from smtpprobe.cli import main
 from smtpprobe.difference import Differences
 from smtpprobe.evidence import Evidence, Phase, encode
-from smtpprobe.lab.scripted import Script, greeting, serve
+from smtpprobe.lab.scripted import Script, Stall, greeting, serve
 from smtpprobe.render import FORMATS
 from tests.checks.evidence_builder import EHLO, GREETING, endpoint, evidence, healthy, said, talk
-from tests.cli.small_world import small_world
+from tests.cli.small_world import BUSY, small_world
 
 OLD = evidence(healthy())
 NEW = evidence(talk(endpoint(), GREETING, said(Phase.EHLO, "250-mx1.example.org", "250 X|Y<b>\x1b[31m")))
@@ -132,3 +132,26 @@ def test_a_baseline_must_be_there_and_an_exit_code_needs_one(capsys: pytest.Capt
     assert main(["check", "--baseline", "missing.json", "127.0.0.1"]) == 2
     assert main(["check", "--exit-code", "127.0.0.1"]) == 2
     assert "--baseline FILE" in capsys.readouterr().err
+
+
+def test_a_farewell_that_is_awaited_is_no_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = str(tmp_path / "baseline.json")
+    with small_world(mute=(greeting("mx.example.org"), serve("mx.example.org", changes={"QUIT": (Stall(),)}))) as world:
+        target = ["--resolver", world.dns.resolver, "--timeout", "300ms", world.target("mute")]
+        main(["check", "-q", "--save", saved, *target])
+        assert main(["check", "--baseline", saved, "--exit-code", *target]) == 0
+    assert "Changed since" not in capsys.readouterr().out
+
+
+def test_a_change_is_told_where_something_is_not_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = save(tmp_path / "baseline.json", evidence(talk(endpoint(), GREETING, EHLO)))
+    with small_world(busy=BUSY) as world:
+        target = [*world.options, world.target("busy")]
+        assert main(["check", "-q", "--baseline", saved, *target]) == 3
+        assert main(["check", "-q", "--baseline", saved, "--exit-code", *target]) == 1
+
+
+def test_monitoring_has_an_exit_status_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = save(tmp_path / "baseline.json", evidence(talk(endpoint(), GREETING, EHLO)))
+    assert main(["check", "--format", "nagios", "--baseline", saved, "--exit-code", "127.0.0.1"]) == 3
+    assert "without --exit-code" in capsys.readouterr().out
