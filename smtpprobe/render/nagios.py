@@ -18,7 +18,9 @@ from smtpprobe.render.words import finding_words, label
 from smtpprobe.report import GRAVITY, Finding, Report, Severity
 
 MAX_LINE = 4096
-"""Characters. Older readers take 4 KiB and no more; the first line is what everybody shows."""
+"""Bytes. Older readers take 4 KiB and no more; the first line is what everybody shows."""
+MAX_STATUS = 1024
+"""Bytes of it before the performance data, of which as much follows as has room."""
 
 
 class State(IntEnum):
@@ -52,9 +54,8 @@ def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
         f"{place(report)}: {label(style.language, 'status', report.status)}" for report in every
     ) or label(style.language, "verdict", "nothing")
     first = "; ".join(said[:3]) if said else counts
-    data = " ".join(_data(every, style))
-    line = f"SMTPPROBE {state.name} - {_plain(first)}"
-    yield f"{line[: MAX_LINE - len(data) - 4]}{' | ' + data if data else ''}\n"
+    line = _cut(f"SMTPPROBE {state.name} - {_plain(first)}", MAX_STATUS)
+    yield f"{line} |{_fitting(_data(every, style), MAX_LINE - len(line.encode()) - len(' |'))}\n"
     for text in said:
         yield _plain(text) + "\n"
 
@@ -130,6 +131,22 @@ def _datum(
     number = f"{value:.4f}".rstrip("0").rstrip(".")
     ranges = (warning.text if warning else "", critical.text if critical else "", minimum)
     return f"{quoted}={number}{unit};{';'.join(ranges)}".rstrip(";") if any(ranges) else f"{quoted}={number}{unit}"
+
+
+def _fitting(data: Iterable[str], room: int) -> str:
+    """As many values as have room, each behind a blank: half a value would spoil the line."""
+    fitting = []
+    for each in data:
+        room -= len(each.encode()) + 1
+        if room < 0:
+            break
+        fitting.append(f" {each}")
+    return "".join(fitting)
+
+
+def _cut(text: str, size: int) -> str:
+    raw = text.encode()
+    return text if len(raw) <= size else raw[: size - len("…".encode())].decode(errors="ignore") + "…"
 
 
 def _plain(text: str) -> str:

@@ -269,6 +269,30 @@ def test_nagios_states_follow_findings_and_thresholds(
     assert "".join(renderer("nagios").render([make()], style)).startswith(f"SMTPPROBE {word} - ")
 
 
+def many_endpoints(report: Report, hosts: int) -> Report:
+    """The same report, with each endpoint on many hosts."""
+    found = [
+        msgspec.structs.replace(each, endpoint=msgspec.structs.replace(each.endpoint, host=f"mx{number}.example.org"))
+        for number in range(hosts)
+        for each in report.evidence.conversations
+    ]
+    every = msgspec.structs.replace(
+        report.evidence, conversations=tuple(found), endpoints=tuple(each.endpoint for each in found)
+    )
+    return msgspec.structs.replace(report, evidence=every)
+
+
+@pytest.mark.parametrize("make", [reports.mixed, lambda: poisoned(reports.mixed())])
+def test_the_status_line_keeps_its_words_however_many_servers_there_are(make: Callable[[], Report]) -> None:
+    text = rendered("nagios", many_endpoints(make(), 40))
+    read_nagios(text)
+    line = text.splitlines()[0]
+    assert line.startswith("SMTPPROBE WARNING - ")
+    assert " | time=" in line
+    assert "serving=" in line
+    assert len(line.encode()) <= 4096
+
+
 @pytest.mark.parametrize(
     ("text", "alerting", "quiet"),
     [
