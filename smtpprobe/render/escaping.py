@@ -6,6 +6,7 @@ encodes after this step, never instead of it. The module imports nothing heavy, 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _INVISIBLE = frozenset(
@@ -26,6 +27,16 @@ _INVISIBLE = frozenset(
 _HARMLESS = frozenset(["Zs"])
 """Categories that `str.isprintable` refuses without need: the blanks, of which CJK text has a wide one."""
 
+_COMMAND = re.compile(
+    "(?:"
+    ":(?=:(?:error|warning|notice|debug|group|endgroup|echo|add-mask|add-matcher|remove-matcher|set-output|save-state"
+    "|set-env|add-path|stop-commands|internal-set-repo-path))"
+    "|#(?=#[a-z]*\\[)"
+    ")",
+    re.IGNORECASE,
+)
+"""Where a command begins to which a CI server listens in the log of a job: GitHub Actions also behind blanks, and Azure
+Pipelines (``##vso[``), TeamCity (``##teamcity[``) and the older form of GitHub's (``##[``) even within a line."""
 
 _NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _BYTE_NAMES = {
@@ -40,16 +51,17 @@ def escape(text: str) -> str:
 
     Shown that way are control characters (C0 with TAB and line ends, DEL, C1), format characters (bidi controls,
     zero-width characters, BOM), line and paragraph separators, lone surrogates, private and unassigned code points,
-    and letters and marks that have no shape. The result has one line; a backslash stays as it is.
+    and letters and marks that have no shape; and the first character of what would be a command in the log of a CI job.
+    The result has one line; a backslash stays as it is.
     """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(character if _is_visible(character) else _escaped(character) for character in text)
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(character if _is_visible(character) else _escaped(character) for character in text)
+    return _without_commands(text)
 
 
 def show_bytes(raw: bytes) -> str:
     """Show bytes without loss: printable ASCII, backslashes doubled, else ``\\r``, ``\\n``, ``\\t``, ``\\xNN``."""
-    return raw.decode("latin-1").translate(_BYTE_NAMES)
+    return _without_commands(raw.decode("latin-1").translate(_BYTE_NAMES))
 
 
 def show_lines(raw: bytes) -> tuple[str, ...]:
@@ -61,6 +73,12 @@ def show_lines(raw: bytes) -> tuple[str, ...]:
     if rest:
         lines.append(rest)
     return tuple(escape(line.removesuffix(b"\r").decode("utf-8", "backslashreplace")) for line in lines)
+
+
+def _without_commands(text: str) -> str:
+    if "::" not in text and "##" not in text:
+        return text
+    return _COMMAND.sub(lambda found: _escaped(found[0]), text)
 
 
 def _is_visible(character: str) -> bool:

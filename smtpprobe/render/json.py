@@ -97,8 +97,11 @@ _NOT_PLAIN: Final = re.compile("[^ -~]")
 
 
 def ascii_json(document: bytes) -> str:
-    """Spell out what is not plain ASCII in compact JSON, where it can only stand inside strings (RFC 8259 7)."""
-    text = document.decode()
+    """Spell out what is not plain ASCII in compact JSON, where it can only stand inside strings (RFC 8259 7).
+
+    So is the second of two ``#``, since some CI servers take ``##[`` in the log of a job for a command.
+    """
+    text = document.decode().replace("##", "#\\u0023")
     return text if text.isascii() and "\x7f" not in text else _NOT_PLAIN.sub(_spelled, text)
 
 

@@ -30,6 +30,16 @@ from smtpprobe.render.escaping import escape, show_bytes
         ("private \ue000", "private \\ue000"),
         ("Grüße, 邮件服务器\u3000就绪, 메일, почта", "Grüße, 邮件服务器\u3000就绪, 메일, почта"),
         ("back\\slash", "back\\slash"),
+        ("::error::owned", "\\x3a:error::owned"),
+        ("a :::Set-Output name=x::y", "a :\\x3a:Set-Output name=x::y"),
+        (
+            "##[add-mask]a ##vso[task.setvariable]b ##teamcity[c",
+            "\\x23#[add-mask]a \\x23#vso[task.setvariable]b \\x23#teamcity[c",
+        ),
+        (
+            "[IPv6:2001:db8::1] ::1 ::ffff:192.0.2.1 C++::std #1 ## 2",
+            "[IPv6:2001:db8::1] ::1 ::ffff:192.0.2.1 C++::std #1 ## 2",
+        ),
         ("", ""),
     ],
 )
@@ -44,7 +54,7 @@ def test_nothing_that_acts_on_a_terminal_survives(text: str) -> None:
     assert escape(shown) == shown
 
 
-@given(st.binary())
+@given(st.binary() | st.sampled_from([b"::error::owned", b"\\::add-mask::a##[group]"]))
 def test_shown_bytes_can_be_read_back(raw: bytes) -> None:
     shown = show_bytes(raw)
     assert shown.isascii()
