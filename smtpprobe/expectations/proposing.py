@@ -22,7 +22,7 @@ from smtpprobe.evidence import Conversation, Evidence, Family, HostOrigin, MxHos
 from smtpprobe.expectations.judging import expectations
 from smtpprobe.expectations.kinds import EXPECTATION_MET
 from smtpprobe.expectations.model import Expected, Session, Settings
-from smtpprobe.expectations.wording import NULL_MX, parse_mx
+from smtpprobe.expectations.wording import NULL_MX, is_keyword, is_mechanism, parse_mx
 from smtpprobe.report import GRAVITY, Report, Severity
 
 ALARM_DAYS: Final = 7
@@ -132,12 +132,13 @@ def _session_candidates(talks: list[Conversation]) -> Iterator[tuple[str, Any]]:
     offers = [_offers(each, over_tls=each.session is not None) for each in talks]
     before = [_offers(each, over_tls=False) for each in talks]
     common = set.intersection(*(set(each) for each in offers)) if offers else set()
-    if common:
-        yield "capabilities", tuple(sorted(common))
+    if known := tuple(sorted(filter(is_keyword, common))):  # a server may say anything, a file may not
+        yield "capabilities", known
     if before and all("STARTTLS" in each for each in before):
         yield "capabilities_before_tls", ("STARTTLS",)
     for mechanisms in sorted({tuple(sorted(map(str.upper, each.get("AUTH", ())))) for each in offers}):
-        yield "auth", mechanisms
+        if all(map(is_mechanism, mechanisms)):
+            yield "auth", mechanisms
     if all(before):  # implicit TLS has nothing before it
         yield "auth_before_tls", False
     for version in _MIN_TLS[_MIN_TLS.index(_HIGHEST_MIN_TLS) :]:
@@ -247,13 +248,13 @@ def _fields(values: Session, form: type[Session], skip: Iterable[str] = ()) -> I
 
 
 def _value(value: Any) -> str:
-    """Write a value as TOML, whose basic strings are those of JSON but for DEL."""
+    """Write a value as TOML, whose basic strings are those of JSON but for DEL and escaped surrogates."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, str):
-        return json.dumps(value).replace("\x7f", "\\u007f")
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

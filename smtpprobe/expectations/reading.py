@@ -13,7 +13,14 @@ import msgspec
 from smtpprobe.errors import ConfigError, SmtpprobeError
 from smtpprobe.expectations.lines import Path, line_of, lines_of
 from smtpprobe.expectations.model import Config, Table
-from smtpprobe.expectations.wording import parse_address, parse_mx, parse_reply_wanted, seconds
+from smtpprobe.expectations.wording import (
+    is_keyword,
+    is_mechanism,
+    parse_address,
+    parse_mx,
+    parse_reply_wanted,
+    seconds,
+)
 
 FILE: Final = "smtpprobe.toml"
 PYPROJECT: Final = "pyproject.toml"
@@ -213,9 +220,6 @@ def _shown(value: object) -> str:
 
 # --- single values --------------------------------------------------------------------------------------------------
 
-_KEYWORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
-"""RFC 5321 4.1.1.1: ehlo-keyword."""
-
 
 def _all(check: Callable[[Any], object]) -> Callable[[Any], Iterator[str]]:
     """Check each element of an array, or the one value."""
@@ -255,8 +259,13 @@ def _ehlo(value: str) -> None:
 
 
 def _keyword(value: str) -> None:
-    if not _KEYWORD.fullmatch(value):
+    if not is_keyword(value):
         raise ValueError(f"{value!r} is no keyword of an EHLO reply, such as STARTTLS or 8BITMIME")
+
+
+def _mechanism(value: str) -> None:
+    if not is_mechanism(value):
+        raise ValueError(f"{value!r} is no AUTH mechanism, such as PLAIN or SCRAM-SHA-256")
 
 
 def _pattern(value: str) -> None:
@@ -328,6 +337,7 @@ _CHECKS: Final[dict[str, Callable[[Any], Iterator[str]]]] = {
     "no-capabilities": _all(_keyword),
     "capabilities-before-tls": _all(_keyword),
     "no-capabilities-before-tls": _all(_keyword),
+    "auth": _all(_mechanism),
     "size": _all(_above_zero),
     "mx": _all(parse_mx),
     "replies": _all(parse_reply_wanted),

@@ -151,3 +151,13 @@ def reply_text(reply: Reply, phase: Phase, asked: str) -> str:
     """Write code and enhanced code, with the step where it is another than the one that was asked about."""
     text = " ".join(filter(None, (str(reply.code or "-"), reply.enhanced)))
     return text if asked.startswith(phase.value) else f"{text} ({phase.value})"
+
+
+def is_keyword(text: str) -> bool:
+    """Tell whether a text can be the keyword of an extension (RFC 5321 4.1.1.1: ehlo-keyword)."""
+    return re.fullmatch("[A-Za-z0-9][A-Za-z0-9-]*", text) is not None
+
+
+def is_mechanism(text: str) -> bool:
+    """Tell whether a text can be the name of an AUTH mechanism (RFC 4422 3.1), in capitals or not."""
+    return re.fullmatch("[A-Za-z0-9_-]{1,20}", text) is not None

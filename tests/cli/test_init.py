@@ -9,17 +9,19 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from smtpprobe import texts
 from smtpprobe.checks import judge
 from smtpprobe.cli import main
+from smtpprobe.evidence import Phase
 from smtpprobe.expectations.planning import plan
 from smtpprobe.expectations.proposing import propose, proposed
 from smtpprobe.expectations.reading import parse_config
 from smtpprobe.lab.scenarios import choose
 from smtpprobe.lab.world import World
-from tests.checks.evidence_builder import healthy
+from tests.checks.evidence_builder import GREETING, endpoint, evidence, healthy, said, talk
 from tests.checks.scenarios import SCENARIOS
 from tests.cli.small_world import HEALTHY, small_world
 
@@ -51,7 +53,12 @@ def typed(world: World, *names: str) -> list[str]:
 
 def expected_of(name: str) -> Any:
     """What the file says of a target."""
-    return tomllib.loads(Path("smtpprobe.toml").read_text())["targets"][name]["expect"]
+    return expected_in(Path("smtpprobe.toml").read_text(), name)
+
+
+def expected_in(text: str, name: str) -> Any:
+    """What the text of a file says of a target."""
+    return tomllib.loads(text)["targets"][name]["expect"]
 
 
 async def test_the_world_that_a_file_was_written_from_is_as_it_expects(capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,21 +83,32 @@ async def test_the_world_that_a_file_was_written_from_is_as_it_expects(capsys: p
 
 @pytest.mark.parametrize("id", SCENARIOS)
 def test_whatever_was_found_what_is_proposed_holds(id: str) -> None:
-    evidence = SCENARIOS[id]
-    text = propose(
-        [judge(evidence)], evidence.options, ".", lambda key: texts.phrase("en", "expectations", "init", key)
-    )
-    name = evidence.target.text
-    findings = plan(parse_config(text.encode()), name).judge(evidence).findings
+    facts = SCENARIOS[id]
+    text = propose([judge(facts)], facts.options, ".", lambda key: texts.phrase("en", "expectations", "init", key))
+    name = facts.target.text
+    findings = plan(parse_config(text.encode()), name).judge(facts).findings
     assert not {"expectation-not-met", "expectation-unknown"} & {each.id for each in findings}
     uncommented = text.replace("# allow = [", "allow = [").replace("#     {", "{").replace("# ]", "]")
     rules = plan(parse_config(uncommented.encode()), name).settings.allow or ()
     assert all(each.until is not None for each in rules)
 
 
-def test_what_is_proposed_is_what_is_there() -> None:
-    from tests.checks.evidence_builder import evidence
+@pytest.mark.parametrize(
+    "word", ["::error::x", "=cmd()", "\\x1b[2J", '"', "\N{PILE OF POO}", "AUTH =PLAIN,LOGIN", "AUTH '"]
+)
+def test_a_file_can_be_read_whatever_the_server_offers(word: str) -> None:
+    facts = evidence(
+        talk(endpoint(), GREETING, said(Phase.EHLO, "250-mx1.example.org", f"250-{word}", "250 SIZE 1000"))
+    )
+    name = "\N{CJK UNIFIED IDEOGRAPH-20000}.example"  # beyond the 16 bits of an escape in JSON
+    facts = msgspec.structs.replace(facts, target=msgspec.structs.replace(facts.target, text=name))
+    text = propose([judge(facts)], facts.options, ".", lambda key: key)
+    found = plan(parse_config(text.encode()), name).judge(facts).findings
+    assert "expectation-not-met" not in {each.id for each in found}
+    assert expected_in(text, name)["smtp"]["size"] == 1000
 
+
+def test_what_is_proposed_is_what_is_there() -> None:
     expected, later = proposed(evidence(healthy()))
     assert expected.reachable == ("smtp",)
     assert expected.mx == ("10 mx1.example.org",)
