@@ -163,7 +163,8 @@ def test_time_is_up_in_any_case(world: SmallWorld, more: tuple[str, ...], status
 
 def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     with small_world(silent=(Stall(),)) as world:
-        command = [sys.executable, "-m", "smtpprobe", "watch", *world.options, "--timeout", "30s", world.target("silent")]
+        options = [*world.options, "--timeout", "30s"]  # so that nothing ends before Ctrl-C comes
+        command = [sys.executable, "-m", "smtpprobe", "watch", *options, world.target("silent")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             world.wait_for_visit("silent")
             process.send_signal(signal.SIGINT)
