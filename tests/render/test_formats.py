@@ -352,6 +352,9 @@ def test_the_html_asks_for_nothing_from_anywhere() -> None:
         ("gitlab", "gitlab.json"),
         ("nagios", "nagios.txt"),
         ("prometheus", "prom"),
+        ("json", "json"),
+        ("ndjson", "ndjson"),
+        ("html", "html"),
     ],
 )
 def test_a_format_looks_as_it_did(format: str, ending: str, golden: Callable[[str, str], None]) -> None:
