@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 Path = tuple[str, ...]
 
@@ -28,7 +29,7 @@ def lines_of(text: str) -> Mapping[Path, int]:
     elements: dict[Path, int] = {}
     table: Path = ()
     depth, closing = 0, ""
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # what else ends a line is text to TOML
         rest = line
         if depth == 0 and not closing:
             header = _HEADER.match(line)
@@ -57,7 +58,16 @@ def line_of(lines: Mapping[Path, int], path: Path) -> int:
 
 
 def _path(text: str) -> Path:
-    return tuple(part[1:-1] if part[0] in "\"'" else part for part in _PARTS.findall(text))
+    return tuple(map(_unquoted, _PARTS.findall(text)))
+
+
+def _unquoted(part: str) -> str:
+    if part.startswith('"') and "\\" in part:
+        import tomllib
+
+        with suppress(tomllib.TOMLDecodeError):
+            return str(tomllib.loads(f"key = {part}")["key"])
+    return part[1:-1] if part[0] in "\"'" else part
 
 
 def _after(text: str, depth: int, closing: str) -> tuple[int, str]:

@@ -38,9 +38,24 @@ def find_config(folder: str = ".") -> str | None:
     other = os.path.join(folder, PYPROJECT)
     try:
         with open(other, "rb") as stream:
-            return os.path.normpath(other) if b"[tool.smtpprobe" in stream.read(MAX_BYTES) else None
+            data = stream.read(MAX_BYTES)
     except OSError:
         return None
+    return os.path.normpath(other) if _has_table(data) else None
+
+
+def _has_table(data: bytes) -> bool:
+    """Tell whether a ``pyproject.toml`` has our table, however it is written; one that is no TOML may mean it to."""
+    if PYPROJECT_TABLE[-1].encode() not in data:
+        return False
+    import tomllib
+
+    try:
+        found = tomllib.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return b"[tool.smtpprobe" in data
+    tools = found.get("tool")
+    return isinstance(tools, dict) and "smtpprobe" in tools
 
 
 def read_config(file: str) -> Config:
@@ -71,13 +86,13 @@ def parse_config(data: bytes, file: str = FILE) -> Config:
     import tomllib
 
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")  # some editors begin with a byte order mark
         document = tomllib.loads(text)
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: not UTF-8 at byte {error.start}") from error
+        raise ConfigError(f"{file}: not UTF-8 at byte {error.start}; save it in that encoding") from error
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"line (\d+)", str(error))
-        shown = re.sub(r" \(at .*\)", "", str(error))
+        shown = _in_words(re.sub(r" \(at .*\)", "", str(error)))
         raise ConfigError(f"{file}:{line[1] if line else text.count(chr(10)) + 1}: no TOML: {shown}") from error
     except RecursionError as error:
         raise ConfigError(f"{file}: it is nested too deeply") from error
@@ -93,6 +108,15 @@ def parse_config(data: bytes, file: str = FILE) -> Config:
         raise ConfigError("\n".join(each for _, each in sorted(reader.mistakes)))
     assert isinstance(config, Config)  # noqa: S101 - whatever is None has left a mistake
     return config
+
+
+def _in_words(error: str) -> str:
+    """Say what tomllib says of a thing that stands twice as a person would."""
+    twice = re.fullmatch(r"Cannot (?:declare|mutate immutable namespace) \((.+?),?\)(?: twice)?", error)
+    if twice is not None:
+        name = ".".join(re.findall("'([^']*)'", twice[1]))
+        return f"there is a table [{name}] already"
+    return "the key stands there twice" if error == "Cannot overwrite a value" else error
 
 
 class _Reader:
@@ -141,19 +165,35 @@ class _Reader:
         return self.table(kind, value, path)
 
     def _plain(self, form: Any, value: object, path: Path) -> Any:
-        try:
-            read = msgspec.convert(value, form)
-        except msgspec.ValidationError as error:
-            self._note(path, _explained(str(error), value, form))
-            return None
+        inner = _entries_of(form)
+        if inner is not None and isinstance(value, dict):
+            return self._entries(inner, value, path)
+        read = self._converted(form, value, path)
         check = _CHECKS.get(path[-1])
-        if check is not None:
+        if check is not None and read is not None:
             try:
                 for problem in check(read):
                     self._note(path, problem)
             except (SmtpprobeError, ValueError) as error:
                 self._note(path, str(error))
         return read
+
+    def _entries(self, form: Any, value: Mapping[str, object], path: Path) -> Mapping[str, object]:
+        check = _ENTRY_CHECKS[path[-1]]
+        for name, each in value.items():
+            where = (*path, name)
+            read = self._converted(form, each, where)
+            for problem in check(name, read):
+                self._note(where, problem)
+        return value
+
+    def _converted(self, form: Any, value: object, path: Path) -> Any:
+        """Read a plain value; None where it is of another type."""
+        try:
+            return msgspec.convert(value, form)
+        except msgspec.ValidationError as error:
+            self._note(path, _explained(str(error), value, form))
+            return None
 
     def _note(self, path: Path, problem: str) -> None:
         line = line_of(self._lines, path)
@@ -174,6 +214,14 @@ def _table_in(form: Any) -> tuple[type[Table], type | None] | None:
     return None
 
 
+def _entries_of(form: Any) -> Any:
+    """What the values of a plain dictionary are; None where a field holds none."""
+    for each in get_args(form) if isinstance(form, UnionType) else (form,):
+        if getattr(each, "__origin__", None) is dict:
+            return get_args(each)[1]
+    return None
+
+
 def _meant(key: str, known: Mapping[str, object]) -> str:
     from difflib import get_close_matches
 
@@ -191,16 +239,19 @@ _IN_TOML: Final = {
     "bool": "true or false",
     "object": "a table",
     "date": "a date such as 2027-01-01",
+    "datetime": "a moment",
+    "time": "a time of day",
 }
 """Types as msgspec names them, and as TOML does."""
 
 
 def _explained(error: str, value: object, form: Any) -> str:
     """Say in words of TOML what msgspec says in those of JSON."""
-    choices = [choice for each in get_args(form) for choice in get_args(each) if isinstance(choice, str)]
-    if choices and "enum" in error:
-        return f"{_shown(value)} is not one of {', '.join(choices)}"
     what, _, place = error.partition(" - at ")
+    choices = list(_choices(form))
+    if choices and "enum" in what:
+        said = re.search("'.*'", what, re.DOTALL)
+        return f"{ascii(said[0][1:-1]) if said else _shown(value)} is not one of {', '.join(choices)}"
     wanted, _, got = what.removeprefix("Expected ").partition(", got ")
     options = [_IN_TOML.get(each, each) for each in re.findall(r"[a-z]+", wanted) if each != "null"]
     element = re.search(r"\[(\d+)\]", place)
@@ -210,6 +261,15 @@ def _explained(error: str, value: object, form: Any) -> str:
     if not got:
         return f"{what}{where}"
     return f"{' or '.join(options)} is expected{where}, not {_IN_TOML.get(got.strip('`'), got)}"
+
+
+def _choices(form: Any) -> Iterator[str]:
+    """The texts that a form names one by one."""
+    for each in get_args(form):
+        if isinstance(each, str):
+            yield each
+        else:
+            yield from _choices(each)
 
 
 def _shown(value: object) -> str:
@@ -280,15 +340,20 @@ def _code(value: int) -> None:
         raise ValueError(f"{value} is no reply code; they go from 200 to 599")
 
 
-def _resolve(value: dict[str, str] | str) -> Iterator[str]:
+def _reason(value: str) -> None:
+    if not value.strip():
+        raise ValueError("say why, for whoever reads the report")
+
+
+def _resolve(name: str, address: str | None) -> Iterator[str]:
     from smtpprobe.targets import parse_override
 
-    if isinstance(value, dict):
-        for name, address in value.items():
-            try:
-                parse_override(f"{name}={address}")
-            except SmtpprobeError as error:
-                yield str(error)
+    if address is None:
+        return
+    try:
+        parse_override(f"{name}={address}")
+    except SmtpprobeError as error:
+        yield str(error)
 
 
 def _finding(id: str) -> Iterator[str]:
@@ -306,14 +371,13 @@ def _finding(id: str) -> Iterator[str]:
         yield f"{id!r} tells what this file expects: change the expectation instead"
 
 
-def _raised(value: dict[str, str]) -> Iterator[str]:
+def _raised(id: str, _: str | None) -> Iterator[str]:
     from smtpprobe.checks import KINDS
     from smtpprobe.report import Severity
 
-    for each in value:
-        yield from _finding(each)
-        if each in KINDS and KINDS[each].severities == (Severity.OK,):
-            yield f"{each!r} says that all is well; there is nothing to raise"
+    yield from _finding(id)
+    if id in KINDS and KINDS[id].severities == (Severity.OK,):
+        yield f"{id!r} says that all is well; there is nothing to raise"
 
 
 def _above_zero(value: int) -> None:
@@ -323,8 +387,9 @@ def _above_zero(value: int) -> None:
 
 _CHECKS: Final[dict[str, Callable[[Any], Iterator[str]]]] = {
     "ports": _all(_port),
+    "port": _all(_port),
+    "policy-port": _all(_port),
     "resolvers": _all(_resolver),
-    "resolve": _resolve,
     "target": _all(_target),
     "ehlo": _all(_ehlo),
     "timeout": _all(seconds),
@@ -339,10 +404,14 @@ _CHECKS: Final[dict[str, Callable[[Any], Iterator[str]]]] = {
     "no-capabilities-before-tls": _all(_keyword),
     "auth": _all(_mechanism),
     "size": _all(_above_zero),
+    "certificate-days": _all(_above_zero),
     "mx": _all(parse_mx),
     "replies": _all(parse_reply_wanted),
     "sender": _all(parse_address),
     "finding": _finding,
-    "raise": _raised,
+    "reason": _all(_reason),
 }
 """What a type does not tell, by key: the problems of a value."""
+
+_ENTRY_CHECKS: Final[dict[str, Callable[[str, Any], Iterator[str]]]] = {"resolve": _resolve, "raise": _raised}
+"""The same for the entries of a table of plain values."""

@@ -162,6 +162,10 @@ def test_the_file_is_looked_for_under_two_names(tmp_path: Path) -> None:
     )
     assert find_config(str(tmp_path)) == str(project)
     assert set(read_config(str(project)).targets) == {"example.org"}
+    project.write_text('dependencies = ["smtpprobe"]\n')
+    assert find_config(str(tmp_path)) is None
+    project.write_text('[tool]\nsmtpprobe = { targets = { a = { target = "example.org" } } }\n')
+    assert find_config(str(tmp_path)) == str(project)
     (tmp_path / "smtpprobe.toml").write_text("")
     assert find_config(str(tmp_path)) == str(tmp_path / "smtpprobe.toml")
 
@@ -194,7 +198,11 @@ def test_the_example_of_the_readme_can_be_read() -> None:
         ("[targets.mail.expect]\nmx = 'mx1.example.org'", 2, "an array is expected, not a text"),
         ("[targets.mail.expect]\nmx = ['a.example', 7]", 2, "a text is expected in element 2, not a whole number"),
         ("[targets.mail.expect]\nmin-tls = '1.4'", 2, "'1.4' is not one of 1.0, 1.1, 1.2, 1.3"),
-        ("[targets.mail.expect]\nreachable = ['imap']", 2, "imap"),
+        (
+            "[targets.mail.expect]\nreachable = ['smtp', 'imap']",
+            2,
+            "'imap' is not one of smtp, submission, submissions",
+        ),
         ("[targets.mail.expect]\ngreeting-code = 2200", 2, "2200 is no reply code"),
         ("[targets.mail.expect]\ngreeting-matches = '('", 2, "'(' is no regular expression"),
         ("[targets.mail.expect]\nwithin = '5 parsecs'", 2, "is no duration; write it as 10, 10s, 500ms or 2m"),
@@ -229,7 +237,22 @@ def test_the_example_of_the_readme_can_be_read() -> None:
             "a date such as 2027-01-01",
         ),
         ("[targets.mail]\nraise = { 'mail-reachable' = 'error' }", 2, "there is nothing to raise"),
-        ("[targets.mail]\nraise = { 'tls-13-missing' = 'fatal' }", 2, "fatal"),
+        (
+            "[targets.mail.raise]\nptr-missing = 'error'\n'tls-13-missing' = 'fatal'",
+            3,
+            "targets.mail.raise.tls-13-missing: 'fatal' is not one of error, warning, info",
+        ),
+        ("[targets.mail.raise]\ntls-13-mising = 'fatal'", 2, "did you mean tls-13-missing"),
+        ("[targets.mail.raise]\ntls-13-missing = true", 2, "a text is expected, not true or false"),
+        ("[targets.mail]\npolicy-port = 70000", 2, "ports go from 1 to 65535"),
+        ("[targets.mail.expect]\ncertificate-days = -1", 2, "-1 is below 0"),
+        ("[targets.mail.expect]\nauth = ['PLAIN LOGIN']", 2, "'PLAIN LOGIN' is no AUTH mechanism"),
+        ("[[targets.mail.allow]]\nfinding = 'ptr-missing'\nreason = ' '", 3, "reason: say why"),
+        ("[[targets.mail.allow]]\nfinding = 'ptr-missing'\nreason = 'x'\nport = 0", 4, "ports go from 1 to 65535"),
+        ("[targets.a]\n[targets.b]\n[targets.a]", 3, "no TOML: there is a table [targets.a] already"),
+        ("[targets.a]\nehlo = 'a'\nehlo = 'b'", 3, "no TOML: the key stands there twice"),
+        ("# a\u2028b\x85c\n[targets.a]\nehol = 1", 3, "did you mean 'ehlo'"),
+        ('[targets]\n[targets."\\u00fc.example"]\nehol = 1', 3, "did you mean 'ehlo'"),
         ("[targets]\nmail = 'example.org'", 2, "targets.mail: a table is expected, not 'example.org'"),
         ("targets = [1]", 1, "targets: a table of tables is expected, not an array"),
         ("[targets.mail\n", 1, "no TOML: "),
@@ -258,7 +281,8 @@ def test_a_table_of_pyproject_that_is_none_is_a_mistake(text: str) -> None:
 
 def test_a_day_is_no_moment() -> None:
     text = "[[targets.mail.allow]]\nfinding = 'ptr-missing'\nreason = 'x'\nuntil = 2027-01-01T12:00:00Z"
-    assert "smtpprobe.toml:4: targets.mail.allow.1.until: " in mistakes(text)[0]
+    said = "a date such as 2027-01-01 is expected, not a moment"
+    assert mistakes(text) == [f"smtpprobe.toml:4: targets.mail.allow.1.until: {said}"]
 
 
 def test_a_message_has_nothing_that_a_terminal_acts_on() -> None:
@@ -270,6 +294,11 @@ def test_a_message_has_nothing_that_a_terminal_acts_on() -> None:
 def test_in_pyproject_the_whole_path_is_named() -> None:
     found = mistakes("[tool.smtpprobe.targets.a]\nehol = 'x'\n", "pyproject.toml")
     assert found[0].startswith("pyproject.toml:2: tool.smtpprobe.targets.a.ehol: ")
+
+
+def test_a_byte_order_mark_and_line_ends_of_windows_are_no_mistake() -> None:
+    text = '\ufeff[targets.a]\r\ntarget = "example.org"\r\n'
+    assert parse_config(text.encode()).targets["a"].target == "example.org"
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"x = " + b"[" * 100_000])
