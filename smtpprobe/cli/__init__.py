@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         # What commands themselves do with files and the network ends as values or SmtpprobeError; what is left is
         # our own output, as on a full disk.
-        _complain(f"smtpprobe: {error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+        _complain(f"smtpprobe: {error.filename or 'the output'}: {error.strerror or error}")
         status = EXIT_USAGE
     return _finish(status if isinstance(status, int) else EXIT_OK)
 

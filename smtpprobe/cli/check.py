@@ -92,7 +92,7 @@ def command(
         stack.enter_context(probes)
         stack.callback(line.erase)
         judged: Iterator[tuple[Report, bool]]
-        judged = ((run[each.number].judge(each.evidence), each.is_final) for each in _keep(probes, kept))
+        judged = ((run[each.number].judge(each.evidence), each.is_final) for each in _keep(probes, kept, save or ""))
         if wanted:
             judged = _also(judged, written.take)
         changed: list[bool] = []
@@ -120,15 +120,17 @@ def _typed_times(typed: dict[str, Any]) -> Iterator[str]:
         yield "deadline_s"
 
 
-def _keep(stages: Iterable[Stage], stream: BinaryIO | None) -> Iterator[Stage]:
+def _keep(stages: Iterable[Stage], stream: BinaryIO | None, path: str) -> Iterator[Stage]:
     """Hand evidence on, and write it to a file when its report is out: a JSON document a line."""
+    from smtpprobe.cli.files import blaming
     from smtpprobe.evidence import encode
     from smtpprobe.render.json import ascii_json
 
     for stage in stages:
         yield stage
         if stream is not None and stage.is_final:
-            stream.write(ascii_json(encode(stage.evidence)).encode("ascii") + b"\n")
+            with blaming(path):
+                stream.write(ascii_json(encode(stage.evidence)).encode("ascii") + b"\n")
 
 
 def _also(judged: Iterable[tuple[Report, bool]], take: Callable[[Report], object]) -> Iterator[tuple[Report, bool]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from smtpprobe.errors import SmtpprobeError
 
 
 @contextmanager
@@ -17,20 +19,51 @@ def replacing(path: str) -> Iterator[BinaryIO]:
     is written to directly.
 
     Raises:
-        OSError: it cannot be written, or the disk is full; what stood there before is untouched.
+        SmtpprobeError: it cannot be written, or the disk is full; what stood there before is untouched. Whoever writes
+            has `blaming` say the same of that.
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
-        with target.open("wb") as stream:
+        with blaming(path):
+            stream = target.open("wb")
+        with _closed(stream, path):
             yield stream
         return
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    with blaming(path):
+        stream = draft.open("xb")
     try:
-        with draft.open("xb") as stream:
+        with _closed(stream, path, is_kept=True):
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(target)
+        with blaming(path):
+            draft.replace(target)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _closed(stream: BinaryIO, path: str, is_kept: bool = False) -> Iterator[None]:
+    """Close a stream in the end, with all that is in it on the disk if it is to be kept."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # which would hide what went wrong before
+            stream.close()
+        raise
+    with blaming(path):
+        try:
+            stream.flush()
+            if is_kept:
+                os.fsync(stream.fileno())
+        finally:
+            stream.close()
+
+
+@contextmanager
+def blaming(path: str) -> Iterator[None]:
+    """Name the file in what the system complains about."""
+    try:
+        yield
+    except OSError as error:
+        raise SmtpprobeError(f"{path}: {error.strerror or error}") from error

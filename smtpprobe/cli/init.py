@@ -55,7 +55,7 @@ def command(targets: tuple[str, ...], out: str, force: bool, lang: str | None, *
     from smtpprobe import texts
     from smtpprobe.checks import judge
     from smtpprobe.cli.background import Probes, stopping
-    from smtpprobe.cli.files import replacing
+    from smtpprobe.cli.files import blaming, replacing
     from smtpprobe.cli.progress import ProgressLine
     from smtpprobe.expectations.model import Expected
     from smtpprobe.expectations.proposing import propose, proposed
@@ -81,7 +81,8 @@ def command(targets: tuple[str, ...], out: str, force: bool, lang: str | None, *
         if stream is None:
             click.echo(text, nl=False)
         else:
-            stream.write(text.encode())
+            with blaming(out):
+                stream.write(text.encode())
     if out != "-":
         click.echo(texts.phrase(tongue, "expectations", "init", "written").format(file=escape(out)), err=True)
     return EXIT_OK

@@ -11,11 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from smtpprobe.errors import OptionError, SmtpprobeError
+from smtpprobe.errors import OptionError
 
 if TYPE_CHECKING:
-    from typing import BinaryIO
-
     from smtpprobe.render.style import Style
     from smtpprobe.report import Report
 
@@ -84,6 +82,7 @@ def writing(outputs: Sequence[Output], style: Style) -> Iterator[Written]:
         SmtpprobeError: a file cannot be written; all of them are as they were.
         MissingExtraError: a format needs what is not installed.
     """
+    from smtpprobe.cli.files import blaming, replacing
     from smtpprobe.render import renderer
     from smtpprobe.render.layout import Terminal
 
@@ -93,26 +92,10 @@ def writing(outputs: Sequence[Output], style: Style) -> Iterator[Written]:
             pass  # what a format needs is imported now, and missed now
     written = Written()
     with ExitStack() as stack:
-        streams = [_opened(stack, output) for output in outputs]
+        streams = [stack.enter_context(replacing(output.path)) for output in outputs]
         yield written
         for output, stream in zip(outputs, streams, strict=True):
-            with _blaming(output):
+            with blaming(output.path):
                 for piece in renderer(output.format).render(written.reports, plain):
                     stream.write(piece.encode("utf-8", "backslashreplace"))
                 stream.flush()
-
-
-def _opened(stack: ExitStack, output: Output) -> BinaryIO:
-    from smtpprobe.cli.files import replacing
-
-    with _blaming(output):
-        return stack.enter_context(replacing(output.path))
-
-
-@contextmanager
-def _blaming(output: Output) -> Iterator[None]:
-    """Name the file in what the system complains about."""
-    try:
-        yield
-    except OSError as error:
-        raise SmtpprobeError(f"{output.path}: {error.strerror or error}") from error

@@ -250,7 +250,7 @@ def test_a_file_that_cannot_be_written_whole_is_an_error(world: SmallWorld, tmp_
     ended = subprocess.run([sys.executable, "-B", "-c", program, *command], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2
     assert world.target("healthy") in ended.stdout
-    assert ended.stderr.startswith("smtpprobe: File too large")
+    assert ended.stderr.startswith(f"smtpprobe: {saved}: File too large")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -101,7 +101,7 @@ def test_a_full_disk_is_said_and_is_no_success() -> None:
         command = [sys.executable, "-m", "smtpprobe", "--help"]
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert ended.returncode == 2
-    assert ended.stderr == "smtpprobe: No space left on device\n"
+    assert ended.stderr == "smtpprobe: the output: No space left on device\n"
 
 
 class _Ending:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -108,6 +109,28 @@ def test_a_disk_that_is_full_leaves_every_file_as_it_was(saved: Path, tmp_path: 
     assert ended.stderr == f"smtpprobe: {large}: File too large\n"
     assert small.read_text() == "of yesterday"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evidence.json", "small.txt"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+@pytest.mark.parametrize(
+    "typed", [["--save", "/dev/full"], ["--output", "json=/dev/full"], ["--output", "csv=/dev/full"]]
+)
+def test_a_file_that_takes_nothing_is_named(
+    world: SmallWorld, typed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "-q", *world.options, *typed, world.target("healthy")]) == 2
+    assert "smtpprobe: /dev/full: No space left on device\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [".", "missing/evidence.json"])
+def test_evidence_that_cannot_be_kept_is_said_before_anything_is_tried(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "--resolver", "127.0.0.1:1", "--save", name, "127.0.0.1"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert f"smtpprobe: {name}: " in printed.err
 
 
 # --- monitoring -----------------------------------------------------------------------------------------------------
