@@ -8,6 +8,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
+
+MAX_QUOTED_LINES = 20
+"""Lines of a reply that a finding quotes; all of them stand in the transcript."""
+MAX_QUOTED_CHARACTERS = 600
+"""Of one line."""
 
 _INVISIBLE = frozenset(
     [
@@ -73,6 +79,15 @@ def show_lines(raw: bytes) -> tuple[str, ...]:
     if rest:
         lines.append(rest)
     return tuple(escape(line.removesuffix(b"\r").decode("utf-8", "backslashreplace")) for line in lines)
+
+
+def quoted(lines: Sequence[str]) -> tuple[str, ...]:
+    """Shorten the lines of `show_lines` for a finding that rests on them to their beginning."""
+    shown = [
+        line if len(line) <= MAX_QUOTED_CHARACTERS else f"{line[:MAX_QUOTED_CHARACTERS]}…"
+        for line in lines[:MAX_QUOTED_LINES]
+    ]
+    return (*shown, f"… ({len(lines) - len(shown)})") if len(lines) > len(shown) else tuple(shown)
 
 
 def _without_commands(text: str) -> str:

@@ -1,18 +1,20 @@
 """JUnit XML, which CI servers read as test results: a suite for each target, a case for each finding.
 
 What reaches the threshold is a failure; what is not known is an error, since a test that could not be made is neither
-passed nor failed; the rest passed. The case's class is the place, its name the finding, so that a result can be
-followed from run to run.
+passed nor failed; the rest passed. The case's class is the place, its name the id of the finding, which has no number
+that changes, so that a result can be followed from run to run.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from smtpprobe.errors import MissingExtraError
 from smtpprobe.render import Style
+from smtpprobe.render.escaping import escape, quoted, show_lines
 from smtpprobe.render.places import place
 from smtpprobe.render.words import explanation_words, finding_words
 from smtpprobe.report import Finding, Report, Severity, is_at_least
@@ -53,30 +55,34 @@ def _suite(report: Report, style: Style):  # type: ignore[no-untyped-def]  # jun
     suite = junitparser.TestSuite(_clean(place(report)))
     suite.timestamp = report.evidence.started_at.replace(tzinfo=None).isoformat(timespec="seconds")
     suite.hostname = _clean(report.evidence.ehlo_name)
+    known: Counter[tuple[str, str]] = Counter()
     for finding in report.findings:
-        suite.add_testcase(_case(report, finding, style))
+        class_, name = _clean(place(report, finding.where)), _clean(_name(finding))
+        known[class_, name] += 1
+        number = known[class_, name]
+        case = junitparser.TestCase(name if number == 1 else f"{name} ({number})", class_, 0.0)
+        suite.add_testcase(_judged(case, finding, style))
     return suite
 
 
-def _case(report: Report, finding: Finding, style: Style):  # type: ignore[no-untyped-def]  # as above
+def _judged(case, finding: Finding, style: Style):  # type: ignore[no-untyped-def]  # as above
     import junitparser
 
     words = finding_words(finding, style.language)
-    case = junitparser.TestCase(_clean(_name(finding, words.title)), _clean(place(report, finding.where)), 0.0)
     text = _clean("\n\n".join(filter(None, (words.meaning, words.fix, _reply(finding, style)))))
     if finding.severity is Severity.INCONCLUSIVE:
         case.result = [_result(junitparser.Error(_clean(words.title), finding.id), text)]
     elif is_at_least(finding.severity, style.fail_on):
         case.result = [_result(junitparser.Failure(_clean(words.title), finding.id), text)]
-    elif finding.severity is not Severity.OK and text:
-        case.system_out = text
+    else:
+        case.system_out = "\n\n".join(filter(None, (_clean(words.title), text)))
     return case
 
 
-def _name(finding: Finding, title: str) -> str:
-    """Name a case; one that an expectation makes is called alike whether it passed or not."""
+def _name(finding: Finding) -> str:
+    """Name a case so that it is called alike from run to run: by its id, or by what is expected, met or not."""
     expectation = finding.params.get("expectation")
-    return f"{finding.id}: {title}" if expectation is None else f"expect {expectation}"
+    return finding.id if expectation is None else f"expect {expectation}"
 
 
 def _result(result, text: str):  # type: ignore[no-untyped-def]  # as above
@@ -88,10 +94,8 @@ def _reply(finding: Finding, style: Style) -> str:
     if finding.reply is None:
         return ""
     name = "" if finding.explanation is None else explanation_words(finding.explanation, style.language).name
-    return "\n".join(filter(None, (f"{finding.reply.code or ''} {finding.reply.text}".strip(), name)))
+    return "\n".join(filter(None, (*quoted(show_lines(finding.reply.raw)), name)))
 
 
 def _clean(text: str) -> str:
-    from smtpprobe.render.escaping import escape
-
     return "\n".join(_NOT_XML.sub("?", escape(line)) for line in text.split("\n"))

@@ -117,7 +117,7 @@ def _finding(finding: FindingView, style: Style) -> Iterator[str]:
         yield f"- {SIGNS[finding.severity]} **{plain(instance.title)}** {code(finding.id)}"
         for place in instance.places:
             yield "  - " + " ".join(map(code, filter(None, (place.host, *place.endpoints))))
-        for lines in instance.replies:
+        for lines in instance.quotations:
             yield ""
             yield from (f"      {line}" for line in lines)
     if finding.meaning:

@@ -15,7 +15,7 @@ import msgspec
 
 from smtpprobe.checks.delivery import tried_hosts
 from smtpprobe.evidence import DmarcRecord, Evidence, Failure, FailureKind, Posture, SpfRecord
-from smtpprobe.render.escaping import escape, show_lines
+from smtpprobe.render.escaping import escape, quoted, show_lines
 from smtpprobe.render.summary import HostView, hosts
 from smtpprobe.render.words import ExplanationWords, explanation_words, finding_words, label
 from smtpprobe.report import GRAVITY, Delivery, Fate, Finding, Report, Severity, Where
@@ -46,6 +46,11 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     places: tuple[Place, ...]
     replies: tuple[tuple[str, ...], ...] = ()
     """The different replies that it rests on, first met first, each as its lines."""
+
+    @property
+    def quotations(self) -> tuple[tuple[str, ...], ...]:
+        """The same, shortened for documents that may only become so large."""
+        return tuple(map(quoted, self.replies))
 
 
 class FindingView(msgspec.Struct, frozen=True, kw_only=True):

@@ -208,6 +208,40 @@ def test_junit_fails_at_the_threshold_and_tells_errors_apart() -> None:
     assert with_warnings.count(Error) == 1
 
 
+def test_a_junit_case_is_called_alike_from_run_to_run_and_apart_from_others() -> None:
+    def names(report: Report) -> list[tuple[str, str]]:
+        suites = JUnitXml.fromstring(rendered("junit", report).encode())
+        return [(case.classname, case.name) for suite in suites for case in suite]
+
+    report = reports.mixed()
+    later = tuple(
+        msgspec.structs.replace(
+            each, params={name: value + 1 if type(value) is int else value for name, value in each.params.items()}
+        )
+        for each in report.findings
+    )
+    assert later != report.findings
+    assert names(msgspec.structs.replace(report, findings=later)) == names(report)
+    twice = names(msgspec.structs.replace(report, findings=report.findings * 2))
+    assert len(set(twice)) == len(twice) == 2 * len(report.findings)
+
+
+@pytest.mark.parametrize("format", ["markdown", "html", "junit", "sarif", "github", "gitlab", "nagios", "csv"])
+def test_a_long_reply_does_not_fill_a_document_that_has_a_limit(format: str) -> None:
+    report = poisoned(reports.mixed())
+    replies = [each for each in report.findings if each.reply is not None]
+    assert replies
+    talkative = tuple(
+        msgspec.structs.replace(
+            each, reply=msgspec.structs.replace(each.reply, raw=f"220 {number}{LONG_TEXT}".encode(), lines=(LONG_TEXT,))
+        )
+        for number, each in enumerate(replies * 20)
+        if each.reply is not None
+    )
+    short = msgspec.structs.replace(report.evidence, conversations=())
+    assert len(rendered(format, msgspec.structs.replace(report, evidence=short, findings=talkative))) < 400_000
+
+
 def test_junit_tells_how_long_the_probes_took() -> None:
     both = (reports.mixed(), reports.host())
     document = JUnitXml.fromstring(rendered("junit", *both).encode())
