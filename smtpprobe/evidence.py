@@ -821,8 +821,17 @@ class Evidence(Fact, frozen=True, kw_only=True):
 
 
 def encode(value: Fact) -> bytes:
-    """Write a value as compact JSON in UTF-8, fields in the order of their definition."""
-    return msgspec.json.encode(value)
+    """Write a value as compact JSON in UTF-8, fields in the order of their definition.
+
+    What is no text has ``?`` in its place: the name of a file may have such bytes (PEP 383).
+    """
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        import json
+
+        plain = json.dumps(msgspec.to_builtins(value), ensure_ascii=False, separators=(",", ":"))
+        return plain.encode("utf-8", "replace")
 
 
 def decode(data: bytes | str) -> Evidence:

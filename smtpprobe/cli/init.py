@@ -82,7 +82,7 @@ def command(targets: tuple[str, ...], out: str, force: bool, lang: str | None, *
             click.echo(text, nl=False)
         else:
             with blaming(out):
-                stream.write(text.encode())
+                stream.write(text.encode("utf-8", "replace"))
     if out != "-":
         click.echo(texts.phrase(tongue, "expectations", "init", "written").format(file=escape(out)), err=True)
     return EXIT_OK

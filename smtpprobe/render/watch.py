@@ -155,7 +155,7 @@ def _cell(row: Row, name: str, count: int, language: str, terminal: Terminal) ->
         case "pause" if row.pause_s is not None:
             return duration(row.pause_s, language)
         case "problems" if latest is not None:
-            return ", ".join(each.id for each in latest.problems)
+            return ", ".join(escape(each.id) for each in latest.problems)
         case _:
             return ""
 

@@ -133,6 +133,19 @@ def test_evidence_that_cannot_be_kept_is_said_before_anything_is_tried(
     assert f"smtpprobe: {name}: " in printed.err
 
 
+def test_a_file_whose_name_is_no_text_is_as_good_as_any(
+    world: SmallWorld, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from smtpprobe.lab.certificates import trusted_root
+
+    roots = os.fsdecode(bytes(tmp_path) + b"/\xff.pem")
+    Path(roots).write_bytes(trusted_root())
+    status = main(["check", "--ca", roots, "--format", "json", *world.options, world.target("healthy")])
+    [report] = json.loads(capsys.readouterr().out)["reports"]
+    assert status == 0
+    assert report["evidence"]["options"]["ca_file"].endswith("/?.pem")
+
+
 # --- monitoring -----------------------------------------------------------------------------------------------------
 
 

@@ -38,21 +38,22 @@ def rendered(format: str, *given: Report, **style: object) -> str:
     return "".join(renderer(format).render(given, Style(**style)))  # type: ignore[arg-type]
 
 
-def poisoned(report: Report) -> Report:
-    """A report of which every text that comes from outside is hostile."""
+def poisoned(report: Report, text: str = HOSTILE_TEXT) -> Report:
+    """A report of which every text that comes from outside is hostile; replies are long, too."""
+    long = LONG_TEXT if text == HOSTILE_TEXT else text
 
     def poison(value: object) -> object:
         if isinstance(value, Evidence):
-            target = Target(text=HOSTILE_TEXT, kind=value.target.kind, name=value.target.name)
-            conversations = tuple(_poison_replies(each) for each in value.conversations)
+            target = Target(text=text, kind=value.target.kind, name=value.target.name)
+            conversations = tuple(_poison_replies(each, long) for each in value.conversations)
             return msgspec.structs.replace(value, target=target, conversations=conversations)
         return value
 
     findings = tuple(
         msgspec.structs.replace(
             each,
-            params={name: HOSTILE_TEXT if isinstance(param, str) else param for name, param in each.params.items()},
-            where=msgspec.structs.replace(each.where, host=HOSTILE_TEXT if each.where.host else None),
+            params={name: text if isinstance(param, str) else param for name, param in each.params.items()},
+            where=msgspec.structs.replace(each.where, host=text if each.where.host else None),
         )
         for each in report.findings
     )
@@ -61,11 +62,13 @@ def poisoned(report: Report) -> Report:
     return msgspec.structs.replace(report, evidence=evidence, findings=findings)
 
 
-def _poison_replies(conversation: Conversation) -> Conversation:
+def _poison_replies(conversation: Conversation, text: str) -> Conversation:
     exchanges = tuple(
         msgspec.structs.replace(
             each,
-            outcome=msgspec.structs.replace(each.outcome, raw=LONG_TEXT.encode() + b"\xff", lines=(LONG_TEXT,))
+            outcome=msgspec.structs.replace(
+                each.outcome, raw=text.encode("utf-8", "surrogatepass") + b"\xff", lines=(text,)
+            )
             if isinstance(each.outcome, Reply)
             else each.outcome,
         )
