@@ -17,16 +17,17 @@ def place(report: Report, where: Where | None = None) -> str:
     return escape(" ".join(filter(None, (host, endpoint)))) or escape(where.domain or report.evidence.target.text)
 
 
-def address_uri(report: Report, where: Where) -> str:
-    """Write the place as a URI: ``smtp://host:port`` (or ``submissions:``), else ``dns:name``."""
+def relative_uri(report: Report, where: Where) -> str:
+    """Write the place as a relative reference (RFC 3986 4.2): ``smtp/host/port`` (by its role), else ``dns/name``.
+
+    A scheme would make GitHub refuse the whole file: it takes those alone that its own checkout has.
+    """
     from urllib.parse import quote
 
-    name = escape(where.host or where.address or where.domain or report.evidence.target.text)
+    name = quote(escape(where.host or where.address or where.domain or report.evidence.target.text), safe="")
     if where.port is None:
-        return f"dns:{quote(name, safe='.-')}"
-    scheme = where.role.value if where.role is not None else "smtp"
-    host = f"[{name}]" if ":" in name else quote(name, safe=".-")
-    return f"{scheme}://{host}:{where.port}"
+        return f"dns/{name}"
+    return f"{where.role.value if where.role is not None else 'smtp'}/{name}/{where.port}"
 
 
 def fingerprint(report: Report, finding: Finding) -> str:

@@ -1,7 +1,8 @@
 """SARIF 2.1.0 (OASIS), for code-scanning dashboards: a rule for each kind of finding, a result for each finding.
 
-A result that passed has the kind ``pass``, one that is not known ``open`` (3.27.9): neither is a problem. The place is
-a logical location (host, endpoint, phase) and, since some readers show nothing without, a URI.
+A result that is not known has the kind ``open`` (3.27.9), which is no problem. What passed is left out: GitHub reads no
+kinds and would raise an alert for each. The place is a logical location (host and endpoint) and, since GitHub refuses
+a file without, a relative URI and a line.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ import msgspec
 
 from smtpprobe import __version__
 from smtpprobe.render import Style
-from smtpprobe.render.places import address_uri, fingerprint, place
+from smtpprobe.render.places import fingerprint, place, relative_uri
 from smtpprobe.render.words import finding_words
 from smtpprobe.report import Finding, Report, Severity
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
-_KINDS = {Severity.OK: "pass", Severity.INCONCLUSIVE: "open"}
 
 
 def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
@@ -29,6 +29,8 @@ def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
     results: list[dict[str, Any]] = []
     for report in reports:
         for finding in report.findings:
+            if finding.severity is Severity.OK:
+                continue
             rule = rules.setdefault(finding.id, _rule(finding, style))
             results.append(_result(report, finding, list(rules).index(rule["id"]), style))
     run = {
@@ -67,7 +69,10 @@ def _result(report: Report, finding: Finding, rule_index: int, style: Style) -> 
         "message": {"text": f"{where}: {words.title}"},
         "locations": [
             {
-                "physicalLocation": {"artifactLocation": {"uri": address_uri(report, finding.where)}},
+                "physicalLocation": {
+                    "artifactLocation": {"uri": relative_uri(report, finding.where)},
+                    "region": {"startLine": 1},
+                },
                 "logicalLocations": [{"fullyQualifiedName": where, "kind": "resource"}],
             }
         ],
@@ -76,4 +81,4 @@ def _result(report: Report, finding: Finding, rule_index: int, style: Style) -> 
     }
     if finding.severity in _LEVELS:
         return {**result, "kind": "fail", "level": _LEVELS[finding.severity]}
-    return {**result, "kind": _KINDS[finding.severity], "level": "none"}
+    return {**result, "kind": "open", "level": "none"}

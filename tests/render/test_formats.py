@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
+from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import jsonschema  # type: ignore[import-untyped]
@@ -271,7 +272,25 @@ def test_sarif_names_each_rule_once_and_points_to_it() -> None:
     rules = [each["id"] for each in run["tool"]["driver"]["rules"]]
     assert len(rules) == len(set(rules))
     assert all(rules[each["ruleIndex"]] == each["ruleId"] for each in run["results"])
-    assert {each["kind"] for each in run["results"]} == {"pass", "fail", "open"}
+    assert {each["kind"] for each in run["results"]} == {"fail", "open"}, "GitHub takes what passed for an alert"
+    assert len(run["results"]) == sum(
+        each.severity is not Severity.OK for make in (reports.mixed, reports.healthy) for each in make().findings
+    )
+
+
+@pytest.mark.parametrize("make", [*reports.ALL.values(), lambda: poisoned(reports.mixed())])
+def test_sarif_has_places_that_could_be_files_of_a_checkout(make: Callable[[], Report]) -> None:
+    """GitHub refuses a file in which a URI has another scheme than its checkout, which is ``file``."""
+    report = make()
+    v6 = tuple(
+        msgspec.structs.replace(each, where=msgspec.structs.replace(each.where, host=None, address="2001:db8::1"))
+        for each in report.findings
+    )
+    for each in (report, msgspec.structs.replace(report, findings=v6)):
+        for result in json.loads(rendered("sarif", each))["runs"][0]["results"]:
+            place = urlsplit(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"])
+            assert (place.scheme, place.netloc, place.query, place.fragment) == ("", "", "", "")
+            assert re.fullmatch(r"[a-z]+(/[A-Za-z0-9._~%-]+){1,2}", place.path)
 
 
 def test_gitlab_knows_a_finding_again() -> None:
