@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def test_a_probe_is_written_whole_or_not_at_all(file: str) -> None:
 
 def test_a_database_of_somebody_else_is_left_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "other.db"
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("CREATE TABLE mine (a)")
     connection.close()
     before = file.read_bytes()
@@ -146,7 +147,7 @@ def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_a_later_version_is_said_to_be_one(file: str) -> None:
     History(file).close()
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     connection.close()
     with pytest.raises(HistoryError, match="a later version of smtpprobe"):
@@ -169,7 +170,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_row_that_nobody_of_us_wrote_is_no_traceback(file: str) -> None:
     with History(file) as history:
         history.add(seen(0))
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE probe SET status = 'purple'")
     connection.close()
     with pytest.raises(HistoryError, match="cannot be read"):

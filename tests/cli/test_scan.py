@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -193,7 +193,7 @@ def test_csv_has_a_head_and_a_row_for_each(lab: Lab, source: Path, tmp_path: Pat
 def test_sqlite_has_a_table(lab: Lab, source: Path, tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"out.{ending}"
     assert scan(lab, source, "-q", "--out", out, "--fields", "target,outcome") == 0
-    with sqlite3.connect(out) as db:
+    with closing(sqlite3.connect(out)) as db, db:
         rows = db.execute("SELECT target, outcome, json FROM result").fetchall()
     db.close()
     assert {target: outcome for target, outcome, _ in rows} == {name: each for name, (each, _) in OUTCOMES.items()}

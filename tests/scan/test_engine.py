@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -86,8 +87,13 @@ class Sink:
         """Nothing to do."""
 
 
-def engine(path: Path, work: Work, sink: Sink) -> Engine:
-    journal = Journal(str(path / "journal"))
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with closing(Journal(str(tmp_path / "journal"))) as opened:
+        yield opened
+
+
+def engine(journal: Journal, work: Work, sink: Sink) -> Engine:
     encode = msgspec.msgpack.encode
     journal.add_targets([(n, each, True, encode(parse_target(each))) for n, each in enumerate(ADDRESSES, 1)])
     joiner = Joiner(journal, OPTIONS, Depth.LIGHT, ehlo_name="me.test", started_at=datetime.now(UTC), runtime=runtime())
@@ -96,34 +102,34 @@ def engine(path: Path, work: Work, sink: Sink) -> Engine:
     return Engine(journal, work, joiner, sink, limits=limits, guard=guard, progress=Progress(), targets_at_once=10)
 
 
-async def test_each_target_has_one_result(tmp_path: Path) -> None:
+async def test_each_target_has_one_result(journal: Journal) -> None:
     work, sink = Work(), Sink()
-    assert await engine(tmp_path, work, sink).run()
+    assert await engine(journal, work, sink).run()
     assert sorted(work.begun) == sorted(ADDRESSES)
     assert sorted(decode_result(line).target for line in sink.lines) == sorted(ADDRESSES)
 
 
-async def test_who_is_stopped_begins_nothing_more(tmp_path: Path) -> None:
+async def test_who_is_stopped_begins_nothing_more(journal: Journal) -> None:
     work, sink = Work(), Sink()
-    scan = engine(tmp_path, work, sink)
+    scan = engine(journal, work, sink)
     scan.stop()
     assert not await scan.run()
     assert work.begun == []
 
 
-async def test_a_scan_that_fails_begins_nothing_more_while_it_is_broken_off(tmp_path: Path) -> None:
+async def test_a_scan_that_fails_begins_nothing_more_while_it_is_broken_off(journal: Journal) -> None:
     work, sink = Work(is_held=True), Sink(room=0)
     with pytest.raises(OSError, match="No space"):
-        await engine(tmp_path, work, sink).run()
+        await engine(journal, work, sink).run()
     begun = len(work.begun)
     await work.close()
     assert len(work.begun) == begun
     assert begun < len(ADDRESSES)
 
 
-async def test_who_others_depend_on_may_end_it(tmp_path: Path) -> None:
+async def test_who_others_depend_on_may_end_it(journal: Journal) -> None:
     work, sink = Work(is_held=True), Sink()
-    scan = engine(tmp_path, work, sink)
+    scan = engine(journal, work, sink)
     scan.fail(OSError("a process ended"))
     with pytest.raises(OSError, match="a process ended"):
         await scan.run()

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -140,7 +141,7 @@ def test_what_is_no_journal_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(EvidenceError, match="is no journal of a scan"):
         Journal(str(text))
     other = tmp_path / "other"
-    with sqlite3.connect(other) as db:
+    with closing(sqlite3.connect(other)) as db, db:
         db.execute("CREATE TABLE x(y)")
     db.close()
     with pytest.raises(EvidenceError, match="no such table"):
