@@ -59,6 +59,8 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     """One target."""
 
     view: View
+    told: tuple[str, ...]
+    """The columns that may be left out, apart from those in which nothing stands."""
     groups: tuple[tuple[str, tuple[FindingView, ...]], ...]
     lookups: tuple[DnsLine, ...]
     conversations: tuple[tuple[ConversationView, Waterfall], ...]
@@ -103,6 +105,11 @@ def _section(report: Report, style: Style) -> Section:
     groups = (("problems", shown.problems), ("notes", shown.notes), ("passed", shown.passed))
     return Section(
         view=shown,
+        told=tuple(
+            name
+            for name in ("software", "tls")
+            if any(getattr(row, name) for host in shown.hosts for row in host.endpoints)
+        ),
         groups=tuple((name, findings) for name, findings in groups if findings),
         lookups=passed.lookups,
         conversations=tuple((each, waterfall(each, longest, style.language)) for each in passed.conversations),

@@ -50,6 +50,19 @@ def test_help_imports_nothing_heavy(command: str) -> None:
     assert "Examples:" in ended.stdout
 
 
+def test_a_report_in_text_needs_no_library_of_another_format(world: SmallWorld) -> None:
+    program = (
+        "import sys; from smtpprobe.cli import main; status = main(sys.argv[1:]);"
+        "print(status, *sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    command = ["check", *world.options, world.target("healthy")]
+    ended = subprocess.run([sys.executable, "-c", program, *command], capture_output=True, text=True, timeout=60)
+    status, *modules = ended.stderr.split()
+    assert status == "0"
+    others = {"jinja2", "junitparser", "prometheus_client", "tomlkit", "jsonschema", "sqlite3", "httpx"}
+    assert others.isdisjoint(modules)
+
+
 def test_help_groups_the_options_and_tells_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--help"]) == 0
     text = capsys.readouterr().out

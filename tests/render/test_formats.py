@@ -394,6 +394,17 @@ def test_the_html_asks_for_nothing_from_anywhere() -> None:
     assert text.count("<svg") >= 3
 
 
+@pytest.mark.parametrize("make", reports.ALL.values())
+def test_no_column_of_the_html_stands_empty(make: Callable[[], Report]) -> None:
+    text = rendered("html", make())
+    for table in re.findall("<thead>.*?</table>", text, re.DOTALL):
+        head, _, body = table.partition("</thead>")
+        rows = [re.findall("<td.*?</td>", row, re.DOTALL) for row in body.split("</tr>") if "colspan" not in row]
+        columns = list(zip(*filter(None, rows), strict=True))
+        assert len(columns) in (0, len(re.findall("<th[ >]", head)))
+        assert all(any(re.sub("<.*?>|\\s", "", cell) for cell in column) for column in columns)
+
+
 # --- as a whole -------------------------------------------------------------------------------------------------------
 
 
