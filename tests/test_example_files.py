@@ -363,6 +363,14 @@ def test_the_commands_of_the_readme_work(here: Surroundings) -> None:
     }
 
 
+def test_the_readme_names_every_metric(here: Surroundings) -> None:
+    here.shell("smtpprobe check -q --output prometheus=all.prom example.org")
+    written = re.findall(r"^# TYPE smtpprobe_(\S+) ", (here.folder / "all.prom").read_text(), re.MULTILINE)
+    table = readme().partition("| metric, ")[2].partition("\n\n")[0]
+    told = [name for row in table.splitlines()[2:] for name in re.findall("`([a-z_]+)`", row.split("|")[1])]
+    assert sorted(told) == sorted(written)
+
+
 def test_the_suite_of_the_readme_passes(here: Surroundings) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", readme(), re.DOTALL)
     file = here.folder / "test_readme.py"
