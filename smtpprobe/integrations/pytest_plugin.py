@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from smtpprobe.errors import SmtpprobeError
+
 if TYPE_CHECKING:
     from smtpprobe.evidence import Evidence, Options, Target
     from smtpprobe.expectations.planning import Plan
@@ -142,17 +144,21 @@ class SmtpHealth:
             OptionError: an option or an id is none.
             ConfigError: what is expected is nothing that can be.
         """
+        __tracebackhide__ = True
         asked = {"fail_on": fail_on, "allow": allow, "expect": expect}
         given = {**self._defaults, **{name: value for name, value in asked.items() if value is not None}, **options}
         expected = given.pop("expect", ())
-        health = _judged(
-            target,
-            fail_on=str(given.pop("fail_on", "error")),
-            allow=_several(given.pop("allow", ())),
-            expect=() if isinstance(expected, Mapping) else _several(expected),
-            plan=_plan(target, expected) if isinstance(expected, Mapping) else None,
-            options=_options(**given),
-        )
+        try:
+            health = _judged(
+                target,
+                fail_on=str(given.pop("fail_on", "error")),
+                allow=_several(given.pop("allow", ())),
+                expect=() if isinstance(expected, Mapping) else _several(expected),
+                plan=_plan(target, expected) if isinstance(expected, Mapping) else None,
+                options=_options(**given),
+            )
+        except SmtpprobeError as error:
+            raise error.with_traceback(None) from None  # the mistake is in the test's line, and not below
         if not health.ok:
             self._node.stash.setdefault(_failing, []).append(health)
         return health

@@ -170,6 +170,23 @@ def test_what_a_server_is_to_be_like(suite: pytest.Pytester, world: SmallWorld) 
     run(suite, code).assert_outcomes(passed=1)
 
 
+def test_a_mistake_is_shown_at_the_line_that_makes_it_and_nothing_of_ours(suite: pytest.Pytester) -> None:
+    code = """
+    def test_target(smtp_health):
+        smtp_health("no target")
+
+    def test_expectation(smtp_health):
+        smtp_health("127.0.0.1:1", expect={"min-tsl": "1.2"})
+    """
+    result = run(suite, code)
+    result.assert_outcomes(failed=2)
+    shown = result.stdout.str()
+    assert "did you mean 'min-tls'?" in shown
+    assert "'no target' is no target" in shown
+    assert "targets.py" not in shown
+    assert "pytest_plugin.py" not in shown
+
+
 # --- markers --------------------------------------------------------------------------------------------------------
 
 
