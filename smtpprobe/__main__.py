@@ -1,8 +1,6 @@
 """``python -m smtpprobe`` is ``smtpprobe``."""
 
-import sys
-
-from smtpprobe.cli import main
+from smtpprobe.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smtpprobe.cli import EXIT_FINDINGS, EXIT_INTERRUPTED
+from smtpprobe.cli import EXIT_FINDINGS, EXIT_INTERRUPTED, settle
 from smtpprobe.cli.expected import baseline_options, config_option
 from smtpprobe.cli.options import EXIT_STATUS, SectionedCommand, option, probe_options, report_options
 
@@ -84,6 +84,7 @@ def command(
 
     line = ProgressLine(parsed, shown.language)
     make_ready(format)
+    settle()
     with ExitStack() as stack:
         kept = stack.enter_context(replacing(save)) if save is not None else None
         written = stack.enter_context(writing(wanted, shown))

@@ -63,6 +63,16 @@ def test_a_report_in_text_needs_no_library_of_another_format(world: SmallWorld) 
     assert others.isdisjoint(modules)
 
 
+def test_garbage_is_collected_while_targets_are_probed(world: SmallWorld) -> None:
+    program = (
+        "import gc, sys; from smtpprobe import cli; main = cli.main;"
+        "cli.main = lambda: [main(), print(gc.isenabled(), file=sys.stderr)][0]; cli.program()"
+    )
+    command = ["check", *world.options, world.target("healthy")]
+    ended = subprocess.run([sys.executable, "-c", program, *command], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "True\n")
+
+
 def test_help_groups_the_options_and_tells_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--help"]) == 0
     text = capsys.readouterr().out

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 
-from smtpprobe import __version__
-from smtpprobe.cli import COMMANDS, main
+from smtpprobe import __version__, cli
+from smtpprobe.cli import COMMANDS, main, program, settle
 from smtpprobe.errors import OptionError
 
 HEAVY = {"asyncio", "dns", "aiosmtplib", "cryptography", "OpenSSL", "rich", "ssl"}
@@ -131,3 +135,54 @@ def test_every_ending_has_its_status_and_at_most_one_line(
     assert main(["end"]) == status
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", said)
+
+
+# --- garbage --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """Leave the collector as it was."""
+    yield
+    gc.enable()
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("collector")
+@pytest.mark.parametrize(("arguments", "is_collected"), [(["codes", "--help"], True), (["check", "--help"], False)])
+def test_what_a_program_loads_is_not_gone_through_for_garbage(
+    arguments: list[str], is_collected: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[bool] = []
+
+    def run() -> int:
+        status = main(arguments)
+        seen.append(gc.isenabled())
+        return status
+
+    monkeypatch.setattr(cli, "main", run)
+    with pytest.raises(SystemExit) as ended:
+        program()
+    assert ended.value.code == 0
+    assert seen == [is_collected], "a command that may last collects what it leaves"
+    assert gc.get_freeze_count() > 0
+
+
+@pytest.mark.usefixtures("collector")
+def test_when_all_is_loaded_garbage_is_collected_again() -> None:
+    gc.disable()
+    settle()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
+
+
+def test_in_a_process_of_somebody_else_nothing_is_kept_from_the_collector() -> None:
+    before = gc.get_freeze_count()
+    settle()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == before
+
+
+def test_the_script_is_the_program() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
+    assert project["project"]["scripts"]["smtpprobe"] == "smtpprobe.cli:program"
