@@ -123,13 +123,16 @@ def _typed_times(typed: dict[str, Any]) -> Iterator[str]:
 
 def _keep(stages: Iterable[Stage], stream: BinaryIO | None, path: str) -> Iterator[Stage]:
     """Hand evidence on, and write it to a file when its report is out: a JSON document a line."""
+    if stream is None:
+        yield from stages
+        return
     from smtpprobe.cli.files import blaming
     from smtpprobe.evidence import encode
     from smtpprobe.render.json import ascii_json
 
     for stage in stages:
         yield stage
-        if stream is not None and stage.is_final:
+        if stage.is_final:
             with blaming(path):
                 stream.write(ascii_json(encode(stage.evidence)).encode("ascii") + b"\n")
 

@@ -247,7 +247,7 @@ def _code_key(row: CodeRow | None, code: int | None) -> str | None:
 def _text(lines: Sequence[str]) -> str:
     if not any(lines):
         return ""
-    from smtpprobe.reference.reading import plain_text
+    from smtpprobe.reference.plain import plain_text
     from smtpprobe.reference.recognition import MAX_TEXT
 
     return plain_text(lines, MAX_TEXT)
@@ -296,12 +296,12 @@ def _contradictions(
         found.append("class-mismatch")
     if has_mixed_codes:
         found.append("mixed-codes")
-    if text and code is not None:
+    if text and code is not None and 400 <= code <= 599:
         from smtpprobe.reference.lasting import sounds_permanent, sounds_temporary
 
         is_lasting = verdict.is_by_words and category in _LASTING and verdict.confidence in ("certain", "likely")
-        if 400 <= code <= 499 and (is_lasting or sounds_permanent(text)):
+        if code < 500 and (is_lasting or sounds_permanent(text)):
             found.append("worded-permanent")
-        elif 500 <= code <= 599 and sounds_temporary(text):
+        elif code >= 500 and sounds_temporary(text):
             found.append("worded-temporary")
     return tuple(found)

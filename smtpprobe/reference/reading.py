@@ -1,15 +1,16 @@
 """Replies as people and programs hand them on: pasted from a log, a bounce or a terminal, not off the wire.
 
 Line ends may be gone or written as ``\\n``, the lines of one reply may stand behind each other with their codes, and a
-mail program may have put ``smtp;`` or "said:" before. `read_reply` finds code, enhanced code and text all the same;
-`plain_text` makes of the lines the one text that patterns and wordings are sought in. Pure, linear, never raises.
+mail program may have put ``smtp;`` or "said:" before. `read_reply` finds code, enhanced code and text all the same.
+Pure, linear, never raises.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Final, NamedTuple
+
+from smtpprobe.reference.plain import ENHANCED, LEADING
 
 MAX_CHARACTERS: Final = 16 * 1024
 """Characters. The rest of a longer text is left off; real replies have a few hundred."""
@@ -28,9 +29,7 @@ class ReadReply(NamedTuple):
     """Where the reply was met, where the program that quotes it says so: a value of `evidence.Phase`."""
 
 
-_ENHANCED: Final = r"[245]\.[0-9]{1,3}\.[0-9]{1,3}"
 _CODE_LINE: Final = re.compile(r"\s*(?P<code>[0-9]{3})(?:[ \t-]+|$)(?P<text>.*)", re.DOTALL)
-_LEADING: Final = re.compile(rf"\s*(?P<mark>#?)(?P<enhanced>{_ENHANCED})(?![\w]|\.[0-9])[:,]?\s*")
 _PREFIX: Final = re.compile(
     r"""
       \s*(?:(?:remote-)?(?:diagnostic-code|status):\s*)?(?:x-\w{1,20}|smtp)\s*;\s*(?=[0-9]{3}[ -])
@@ -66,12 +65,12 @@ _PHASES: Final = {
     "auth": "auth",
     "quit": "quit",
 }
-_BETWEEN: Final = re.compile(rf"[ \t](?P<code>[2-5][0-9]{{2}})[- ]#?(?={_ENHANCED}\s)")
+_BETWEEN: Final = re.compile(rf"[ \t](?P<code>[2-5][0-9]{{2}})[- ]#?(?={ENHANCED}\s)")
 """Where another line of the reply began before the line ends got lost."""
 _BARE_BETWEEN: Final = re.compile(r"[ \t](?P<code>[2-5][0-9]{2})-(?=[\w<\[(])")
-_BRACKETED: Final = re.compile(rf"\(#(?P<enhanced>{_ENHANCED})\)")
+_BRACKETED: Final = re.compile(rf"\(#(?P<enhanced>{ENHANCED})\)")
 """How qmail and its kin write enhanced codes."""
-_INSIDE: Final = re.compile(rf"(?<![\w.])#?(?P<enhanced>{_ENHANCED})(?![.\w])")
+_INSIDE: Final = re.compile(rf"(?<![\w.])#?(?P<enhanced>{ENHANCED})(?![.\w])")
 
 
 def read_reply(text: str) -> ReadReply:
@@ -102,7 +101,7 @@ def read_reply(text: str) -> ReadReply:
         for part in _split_joined(line, begins["code"]).split("\n"):
             found = _CODE_LINE.match(part)
             lines.append((found["text"] if found is not None else part).strip())
-    enhanced = next((found["enhanced"] for line in lines if (found := _LEADING.match(line))), None)
+    enhanced = next((found["enhanced"] for line in lines if (found := LEADING.match(line))), None)
     said_where = behind or after
     phase = _PHASES.get(said_where[1].lower()) if said_where is not None else None
     if enhanced is None:
@@ -126,19 +125,3 @@ def _enhanced_inside(text: str, code: int | None) -> str | None:
     if found is None or (code is not None and found["enhanced"][0] != str(code)[0]):
         return None
     return found["enhanced"]
-
-
-def plain_text(lines: Sequence[str], limit: int) -> str:
-    """Join lines with single blanks, their leading enhanced codes left off, up to a number of characters."""
-    pieces: list[str] = []
-    length = 0
-    for line in lines:
-        leading = _LEADING.match(line)
-        start = leading.end() if leading is not None and not leading["mark"] else 0
-        piece = " ".join(line[start : start + limit].split())
-        if piece:
-            pieces.append(piece)
-            length += len(piece) + 1
-        if length > limit:
-            break
-    return " ".join(pieces)[:limit]

@@ -25,11 +25,13 @@ _PIECE: Final = re.compile(
     | (?P<bar>\|)
     | (?P<repeat>[?*+]\??|\{[0-9,]+\}\??)
     | (?P<other>\\[A-Za-z]|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?[^:][^()]*\)|[.^$])
+    | (?P<run>[\w\ @:;,=/-]+(?![?*+{]))
     | \\?(?P<literal>.)
     """,
     re.VERBOSE,
 )
-"""The pieces of an expression, as far as markers use the syntax: a look-around counts as one piece."""
+"""The pieces of an expression, as far as markers use the syntax: a look-around counts as one piece. Most of them are
+plain characters, so those that nothing repeats are taken together."""
 _MIN_LITERAL: Final = 2
 """Characters. A shorter literal would be in nearly every text."""
 
@@ -89,8 +91,12 @@ def expression(marker: str) -> re.Pattern[str]:
 
 @lru_cache(maxsize=1024)
 def _candidates(code: int | None) -> _Candidates:
-    digits = "" if code is None else str(code)
-    rows = tuple(row for row in patterns().values() if any(_is_for(entry, digits) for entry in row.codes))
+    """The rows for a code; where there is none, every row may be for it."""
+    rows = tuple(patterns().values())
+    if code is not None:
+        digits = str(code)
+        entries = {digits, *(f"{digits[:length]}*" for length in range(len(digits) + 1))}
+        rows = tuple(row for row in rows if not entries.isdisjoint(row.codes))
     literals = [required_literals(row.marker) for row in rows]
     frequency = Counter(gram for each in literals for literal in each for gram in set(_grams(literal)))
     grams: dict[str, list[int]] = {}
@@ -107,15 +113,6 @@ def _candidates(code: int | None) -> _Candidates:
 
 def _grams(literal: str) -> list[str]:
     return [literal[start : start + _GRAM] for start in range(len(literal) - _GRAM + 1)]
-
-
-def _is_for(entry: str, digits: str) -> bool:
-    """Tell whether a row is for a code; where there is none, every row may be."""
-    if not digits:
-        return True
-    if entry.endswith("*"):
-        return digits.startswith(entry[:-1])
-    return entry == digits
 
 
 @lru_cache(maxsize=2048)
@@ -151,10 +148,11 @@ def _literals_of_sequence(pieces: list[tuple[str, str]], start: int) -> tuple[li
         else:
             index += 1
         is_repeated = index < len(pieces) and pieces[index][0] == "repeat"
-        if kind == "literal" and not is_repeated:
+        if kind == "run" or (kind == "literal" and not is_repeated):
             run += text.lower()
             continue
-        best, run = max(best, [run], key=_worth), ""
+        if run:
+            best, run = max(best, [run], key=_worth), ""
         if is_repeated:
             index += 1
         elif inside:

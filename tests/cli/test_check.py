@@ -63,6 +63,30 @@ def test_a_report_in_text_needs_no_library_of_another_format(world: SmallWorld) 
     assert others.isdisjoint(modules)
 
 
+UNNEEDED = {
+    "smtpprobe.reference.lasting",
+    "smtpprobe.reference.reading",
+    "smtpprobe.reference.wording",
+    "smtpprobe.render.json",
+    "tomllib",
+}
+"""What only some reports need: how refusals are worded, other formats, a file of expectations."""
+
+
+def test_a_server_that_refuses_nothing_needs_no_more_than_is_usual(world: SmallWorld, tmp_path: Path) -> None:
+    program = (
+        "import sys; from smtpprobe.cli import main; status = main(sys.argv[1:]);"
+        "print(status, *sys.modules, file=sys.stderr)"
+    )
+    command = ["check", *world.options, world.target("healthy")]
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *command], capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
+    status, *modules = ended.stderr.split()
+    assert status == "0"
+    assert UNNEEDED.isdisjoint(modules)
+
+
 def test_garbage_is_collected_while_targets_are_probed(world: SmallWorld) -> None:
     program = (
         "import gc, sys; from smtpprobe import cli; main = cli.main;"

@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpprobe.reference.reading import MAX_CHARACTERS, plain_text, read_reply
-
-LIMIT = 2048
+from smtpprobe.reference.reading import MAX_CHARACTERS, read_reply
 
 
 @pytest.mark.parametrize(
@@ -95,26 +93,6 @@ def test_the_step_that_exim_names_before_a_reply_is_taken_off_and_kept(before: s
 
 def test_a_long_text_is_cut() -> None:
     assert sum(map(len, read_reply("550 " + "x" * 100_000).lines)) == MAX_CHARACTERS - len("550 ")
-
-
-@pytest.mark.parametrize(
-    ("lines", "text"),
-    [
-        (["5.7.1 one", "5.7.1  two "], "one two"),
-        (["5.7.1: one"], "one"),
-        (["#5.1.0 one"], "#5.1.0 one"),
-        (["5.7.1.2 one"], "5.7.1.2 one"),
-        (["", " "], ""),
-        ([], ""),
-    ],
-)
-def test_lines_become_one_text_without_their_leading_codes(lines: list[str], text: str) -> None:
-    assert plain_text(lines, LIMIT) == text
-
-
-def test_the_text_is_no_longer_than_asked_for() -> None:
-    assert len(plain_text(["x" * 5000, "y"], LIMIT)) == LIMIT
-    assert len(plain_text(["x"] * 5000, LIMIT)) == LIMIT
 
 
 @given(st.text(max_size=300))
