@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import warnings
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -350,6 +351,32 @@ def test_the_roots_of_the_system_are_found(form: str, tmp_path: Path, monkeypatc
     assert judge(ders(make_identity(CertificateKind.TRUSTED, HOST)), found).is_trusted
     assert not judge(ders(make_identity(CertificateKind.UNKNOWN_ISSUER, HOST)), found).is_trusted
     assert not found.is_empty
+
+
+@pytest.mark.parametrize("is_root", [False, True])
+def test_a_bundle_is_not_loaded_for_a_leaf_that_signed_itself_and_is_not_in_it(
+    *, is_root: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from OpenSSL import crypto
+
+    leaf = ders(make_identity(CertificateKind.SELF_SIGNED, HOST))
+    pem = ssl.DER_cert_to_PEM_cert(leaf[0]).replace("\n", "\r\n") if is_root else ""
+    other = authority("smtpprobe lab").root.public_bytes(Encoding.PEM)
+    (tmp_path / "bundle.pem").write_bytes(other + b"# ours\r\n" + pem.encode())
+    (tmp_path / "00000000.0").write_bytes(other)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "bundle.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    loaded: list[object] = []
+    load = crypto.X509Store.load_locations
+
+    def note(store: crypto.X509Store, *where: str) -> None:
+        loaded.extend(where)
+        load(store, *where)
+
+    monkeypatch.setattr(crypto.X509Store, "load_locations", note)
+    trust = judge(leaf, Roots())
+    assert (trust.is_chain_trusted, trust.is_self_signed) == (is_root, not is_root)
+    assert (str(tmp_path / "bundle.pem") in loaded) is is_root
 
 
 def test_a_machine_without_roots_is_told_apart_from_an_unknown_issuer(
