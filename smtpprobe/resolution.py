@@ -30,7 +30,7 @@ from smtpprobe.evidence import (
     TargetKind,
 )
 from smtpprobe.names import is_localhost, quoted
-from smtpprobe.stub import make_stub
+from smtpprobe.targets import parse_name_server
 
 MAX_MX_HOSTS: Final = 128
 """The most MX hosts whose addresses are looked up, those that senders try first: as many as there are endpoints at most
@@ -53,7 +53,7 @@ class Resolver:
     Args:
         options: resolvers, overrides, family, and the time for a question.
         clock: seconds since the probe began.
-        source: where answers come from; None: a `Stub` made from the options.
+        source: where answers come from; None: a `Stub` made from the options, when there is something to ask.
 
     Raises:
         OptionError: a resolver or the address of an override is no address.
@@ -62,7 +62,10 @@ class Resolver:
     def __init__(self, options: Options, clock: Callable[[], float], *, source: LookupSource | None = None) -> None:
         self._clock = clock
         self._family = options.family
-        self._source = source if source is not None else make_stub(options)
+        self._options = options
+        self._source = source
+        for resolver in options.resolvers:
+            parse_name_server(resolver)
         self._overrides: dict[str, list[str]] = {}
         for override in options.overrides:
             try:
@@ -169,9 +172,20 @@ class Resolver:
         return Reverse(address=address, ptr=ptr, forward=tuple(forward))
 
     async def _look_up(self, name: str, rrtype: str) -> Lookup:
+        known = self._known(name, rrtype)
+        if known is not None:
+            return msgspec.structs.replace(known, started_s=self._clock())
+        source = self._source or await self._make_source()
         started_s = self._clock()
-        found = self._known(name, rrtype) or await self._source.lookup(name, rrtype)
+        found = await source.lookup(name, rrtype)
         return msgspec.structs.replace(found, started_s=started_s, elapsed_s=self._clock() - started_s)
+
+    async def _make_source(self) -> LookupSource:
+        """Make the stub, whose library takes longer to import than many a conversation: nothing else waits for that."""
+        make_stub = await asyncio.to_thread(_import_stub)
+        if self._source is None:
+            self._source = make_stub(self._options)
+        return self._source
 
     def _known(self, name: str, rrtype: str) -> Lookup | None:
         """What is answered without the DNS; None for everything else."""
@@ -185,6 +199,12 @@ class Resolver:
             status = LookupStatus.ANSWERED if address else LookupStatus.NO_DATA
             return Lookup(name=name, rrtype=rrtype, status=status, records=address, detail="RFC 6761 6.3")
         return None
+
+
+def _import_stub() -> Callable[[Options], LookupSource]:
+    from smtpprobe.stub import make_stub
+
+    return make_stub
 
 
 class _Shared:

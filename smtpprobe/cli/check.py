@@ -82,9 +82,10 @@ def command(
     from smtpprobe.cli.progress import ProgressLine
     from smtpprobe.cli.reporting import make_ready, report_at_once, report_on
 
+    if any(each.name is not None for each in parsed):
+        import smtpprobe.stub  # noqa: F401 - the first packet is a question to the DNS
+
     line = ProgressLine(parsed, shown.language)
-    make_ready(format)
-    settle()
     with ExitStack() as stack:
         kept = stack.enter_context(replacing(save)) if save is not None else None
         written = stack.enter_context(writing(wanted, shown))
@@ -92,6 +93,8 @@ def command(
         was_stopped = stack.enter_context(stopping(probes.stop))
         stack.enter_context(probes)
         stack.callback(line.erase)
+        make_ready(format)  # while the network is waited for
+        settle()
         judged: Iterator[tuple[Report, bool]]
         judged = ((run[each.number].judge(each.evidence), each.is_final) for each in _keep(probes, kept, save or ""))
         if wanted:

@@ -74,7 +74,6 @@ def jobs(arguments: tuple[str, ...], config_file: str | None, typed: Options, *,
         TargetError: an argument is neither a name of the file nor a target.
         click.UsageError: there is nothing to check.
     """
-    from smtpprobe.checks import judge
     from smtpprobe.targets import parse_target
 
     file, config = _config(config_file)
@@ -94,9 +93,9 @@ def jobs(arguments: tuple[str, ...], config_file: str | None, typed: Options, *,
             plan = _plan(config, argument, file)
             found.append(Job(plan.target, _over(plan.options, typed, frozenset(timeouts)), plan.judge))
         elif argument == "-":
-            found.extend(Job(each, typed, judge) for each in _from_stdin())
+            found.extend(Job(each, typed, _judge) for each in _from_stdin())
         else:
-            found.append(Job(parse_target(argument), typed, judge))
+            found.append(Job(parse_target(argument), typed, _judge))
     return found
 
 
@@ -126,18 +125,23 @@ def against(run: list[Job], file: str) -> list[Job]:
 
 def judging(config_file: str | None) -> Callable[[Evidence], Report]:
     """Give what judges saved evidence: by the file where it has the target, as typed when it was probed."""
-    from smtpprobe.checks import judge
-
     if config_file is None:
-        return judge
+        return _judge
     file, config = _config(config_file)
     plans = {} if config is None else {(plan := _plan(config, name, file)).target.text: plan for name in config.targets}
 
     def by_target(evidence: Evidence) -> Report:
         plan = plans.get(evidence.target.text)
-        return judge(evidence) if plan is None else plan.judge(evidence)
+        return _judge(evidence) if plan is None else plan.judge(evidence)
 
     return by_target
+
+
+def _judge(evidence: Evidence) -> Report:
+    """Judge without expectations; the checks are imported when there is something to judge."""
+    from smtpprobe.checks import judge
+
+    return judge(evidence)
 
 
 def _config(file: str | None) -> tuple[str, Config | None]:

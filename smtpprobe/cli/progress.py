@@ -10,7 +10,6 @@ from smtpprobe.evidence import Endpoint, Target
 from smtpprobe.probing import Begun, Decided, Ended, Progress, Resolved
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.layout import cut, describe_terminal
-from smtpprobe.render.words import label
 
 _ERASE = "\r\x1b[2K"
 """To the first column, then erase the line (ECMA-48 EL)."""
@@ -38,6 +37,8 @@ class _State:
                 self.is_decided = True
 
     def words(self, language: str) -> str:
+        from smtpprobe.render.words import label
+
         if self.endpoints is None:
             return label(language, "progress", "resolving")
         if self.is_decided:
@@ -83,6 +84,8 @@ class ProgressLine:
             self._is_shown = False
 
     def _show(self) -> None:
+        from smtpprobe.render.words import label
+
         state = self._states.setdefault(self._due, _State())
         text = f"{escape(self._targets[self._due].text)}: {state.words(self._language)}"
         if len(self._targets) > 1:

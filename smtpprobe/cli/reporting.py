@@ -20,11 +20,7 @@ EXIT_STATUS: Final = {
 
 
 def make_ready(format: str) -> None:
-    """Load the checks, the format, and of the code book what any server needs: a refusal asks for more of it.
-
-    Before the network is spoken to, since loading beside it delays what is measured: a connect of 5 ms was seen to take
-    25 ms.
-    """
+    """Load the checks, the format, and of the code book what any server needs: a refusal asks for more of it."""
     import smtpprobe.checks  # noqa: F401 - to have it loaded
     from smtpprobe.evidence import Phase
     from smtpprobe.reference import explain, identify

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from smtpprobe.cli import main
-from smtpprobe.cli.background import stopping
-from smtpprobe.evidence import Family, PortSpec, Role, TlsMode, decode
+from smtpprobe.cli.background import TURN_S, Probes, stopping
+from smtpprobe.evidence import Family, Options, PortSpec, Role, TlsMode, decode
 from smtpprobe.lab.scripted import Hold, Stall, greeting, serve
 from tests.cli.small_world import BUSY, HEALTHY, REFUSING, SmallWorld, small_world
 from tests.cli.test_main import HEAVY
@@ -85,6 +85,34 @@ def test_a_server_that_refuses_nothing_needs_no_more_than_is_usual(world: SmallW
     status, *modules = ended.stderr.split()
     assert status == "0"
     assert UNNEEDED.isdisjoint(modules)
+
+
+@pytest.mark.parametrize(
+    ("target", "spared"),
+    [
+        ("192.0.2.1", {"OpenSSL", "cryptography", "dns", "smtpprobe.checks", "smtpprobe.render.view"}),
+        ("mx.example.org", {"OpenSSL", "cryptography", "smtpprobe.checks", "smtpprobe.render.view"}),
+    ],
+)
+def test_the_network_is_spoken_to_before_what_judges_and_prints_is_loaded(target: str, spared: set[str]) -> None:
+    program = (
+        "import os, sys; from smtpprobe.cli import main; from smtpprobe.cli.background import Probes\n"
+        "def begin(probes): print(*sys.modules); sys.stdout.flush(); os._exit(0)\n"
+        "Probes.__enter__ = begin; main(sys.argv[1:])"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, "check", target], capture_output=True, text=True, timeout=60)
+    modules = ended.stdout.split()
+    assert "smtpprobe.wire" in modules
+    assert spared.isdisjoint(modules)
+    assert ("smtpprobe.stub" in modules) is ("dns" not in spared), "the first packet is a question"
+
+
+def test_loading_makes_way_for_the_network_as_long_as_it_is_spoken_to() -> None:
+    usual_s = sys.getswitchinterval()
+    with Probes([], Options()):
+        assert sys.getswitchinterval() == pytest.approx(TURN_S)
+        assert usual_s > TURN_S
+    assert sys.getswitchinterval() == usual_s
 
 
 def test_garbage_is_collected_while_targets_are_probed(world: SmallWorld) -> None:
