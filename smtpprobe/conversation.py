@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from enum import Enum
+from enum import StrEnum
 from typing import assert_never
 
 from smtpprobe.evidence import (
@@ -34,7 +34,7 @@ from smtpprobe.replies import capabilities
 from smtpprobe.wire import Wire
 
 
-class Step(Enum):
+class Step(StrEnum):
     """What to do next."""
 
     GREETING = "greeting"
@@ -82,9 +82,7 @@ def next_step(mode: TlsMode, exchanges: Sequence[Exchange], handshake: Handshake
 def offers_starttls(reply: Reply) -> bool:
     """Tell whether a reply to EHLO lists STARTTLS (RFC 3207 2)."""
     # The lines are taken apart only where it may be worth it: this is asked once in each session of a scan.
-    return any(line[:8].upper() == "STARTTLS" for line in reply.lines) and any(
-        each.keyword.upper() == "STARTTLS" for each in capabilities(reply)
-    )
+    return b"STARTTLS" in reply.raw.upper() and any(each.keyword.upper() == "STARTTLS" for each in capabilities(reply))
 
 
 def _class(reply: Reply) -> int:

@@ -18,12 +18,16 @@ Pure. Time is linear in the bytes, whatever they are.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from smtpprobe.evidence import MAX_REPLY_BYTES, Fact, Irregularity, Reply
 
 MAX_LINE_BYTES: Final = 512
 """RFC 5321 4.5.3.1.5: the longest reply line, with code and line end."""
+
+_MAX_COMMON_BYTES: Final = 1024
+"""Longer replies are nobody else's, and not worth keeping."""
 
 _HYPHEN: Final = 0x2D
 _CR: Final = 0x0D
@@ -106,8 +110,18 @@ def parse_reply(raw: bytes) -> Reply:
 def parse_regular(raw: bytes) -> Reply | None:
     """Read bytes that are one reply by the grammar, no more and no less, as most segments of most servers are.
 
-    Spares looking for the end first. None for everything else, also beyond `MAX_REPLY_BYTES`.
+    Spares looking for the end first, and reading again what many servers say in the same words. None for everything
+    else, also beyond `MAX_REPLY_BYTES`.
     """
+    return _read_common(raw) if len(raw) <= _MAX_COMMON_BYTES else _read_regular(raw)
+
+
+@lru_cache(maxsize=1024)
+def _read_common(raw: bytes) -> Reply | None:
+    return _read_regular(raw)
+
+
+def _read_regular(raw: bytes) -> Reply | None:
     regular = _REGULAR.fullmatch(raw)
     if regular is None or len(raw) > MAX_REPLY_BYTES:
         return None

@@ -18,23 +18,22 @@ import msgspec
 from smtpprobe.evidence import Endpoint, Resolution, Target
 from smtpprobe.scan.guard import Guard
 from smtpprobe.scan.joining import Joiner, Understood, facts_of_address
-from smtpprobe.scan.journal import Journal
+from smtpprobe.scan.journal import Became, Journal
 from smtpprobe.scan.pace import Job, Limits, Pace, network_of
 from smtpprobe.scan.results import Session
 from smtpprobe.scan.sinks import Sink
-from smtpprobe.scan.summing import puts_off
 from smtpprobe.scan.worker import Facts, Probed, Resolved
 
 COMMIT_S: Final = 0.1
 """How often what came in is written down for good."""
 
-WINDOW: Final = 10_000
+WINDOW: Final = 6_000
 """Endpoints that wait for their turn before no more targets are resolved."""
 
 TARGETS_READ: Final = 1_000
 """Targets that are taken from the journal at a time."""
 
-WARM: Final = 4_000
+WARM: Final = 8_000
 """Targets that wait for their endpoints and are kept in memory; the others are read again when it is their turn."""
 
 
@@ -121,19 +120,17 @@ class Engine:
         self._more_targets = True
         self._tasks: set[asyncio.Task[None]] = set()
         # What waits for endpoints.
-        self._endpoints: dict[int, tuple[Endpoint, str]] = {}
-        """Those that wait in `_pace` or run, with their keys, by id."""
-        self._numbers: dict[str, int] = {}
-        """Their ids by key."""
-        self._needed_by: dict[int, list[int]] = {}
-        """Targets by endpoint."""
+        self._endpoints: dict[str, Endpoint] = {}
+        """Those that wait in `_pace` or run, by key."""
+        self._needed_by: dict[str, list[int]] = {}
+        """Targets by the key of an endpoint."""
         self._open: dict[int, int] = {}
         """How many endpoints a target waits for."""
         self._warm: OrderedDict[int, Understood] = OrderedDict()
         # What came in since the last commit.
         self._resolved: list[tuple[int, int, Target, Resolved, bool]] = []
         """Id, line, target, what came of it, and whether that is new."""
-        self._probed: list[tuple[int, Probed]] = []
+        self._probed: list[tuple[str, Probed]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._is_stopping = False
         self._failure: BaseException | None = None
@@ -255,7 +252,7 @@ class Engine:
         now_s = self._clock()
         while (job := self._pace.take(now_s)) is not None:
             self.progress.connections += 1
-            self._work.probe(self._endpoints[job.id][0], partial(self._ended, job))
+            self._work.probe(self._endpoints[job.id], partial(self._ended, job))
         self.progress.running = self._pace.running
         next_s = self._pace.next_s()
         if next_s is not None:
@@ -263,7 +260,7 @@ class Engine:
 
     def _ended(self, job: Job, probed: Probed) -> None:
         self._probed.append((job.id, probed))
-        self._pace.done(job, self._clock(), is_put_off=puts_off(probed.conversation))
+        self._pace.done(job, self._clock(), is_put_off=probed.is_put_off)
         self._begin_probing()
 
     # --- writing down -----------------------------------------------------------------------------------------------
@@ -285,25 +282,24 @@ class Engine:
         self._journal.commit()
         self._is_written = True
 
-    def _note_probed(self, probed: list[tuple[int, Probed]], ready: list[int]) -> None:
-        rows: list[tuple[bytes | None, bytes, int]] = []
-        for number, (conversation, session, certificates) in probed:
-            if certificates:
-                self._journal.add_certificates(certificates)
-            written = self._encode_json(session)
-            rows.append((self._encode(conversation), written, number))
-            _, key = self._endpoints.pop(number)
-            del self._numbers[key]
-            self._joiner.remember(key, session, written, conversation)
-            for target in self._needed_by.pop(number, ()):
+    def _note_probed(self, probed: list[tuple[str, Probed]], ready: list[int]) -> None:
+        rows: list[tuple[str, bytes | None, bytes, bytes | None]] = []
+        for key, found in probed:
+            if found.certificates:
+                self._journal.add_certificates(found.certificates)
+            became = Became(found.facts, found.session, found.shape)
+            rows.append((key, *became))
+            del self._endpoints[key]
+            self._joiner.remember(key, became)
+            for target in self._needed_by.pop(key, ()):
                 left = self._open[target] - 1
                 if left:
                     self._open[target] = left
                 else:
                     del self._open[target]
                     ready.append(target)
-            if conversation.failure is not None:
-                self.progress.failures[conversation.failure.kind.value] += 1
+            if found.failure is not None:
+                self.progress.failures[found.failure.value] += 1
         self._journal.probed(rows)
         self.progress.probed += len(rows)
 
@@ -313,10 +309,12 @@ class Engine:
             if certificates:
                 self._journal.add_certificates(certificates)
             if is_new:
-                rows.append((self._encode(facts), number))
+                rows.append((number, self._encode(facts)))
                 self.progress.resolved += 1
             understood = self._joiner.planned(line, target, facts)
-            waits = sum(self._need(number, *each) for each in zip(understood.endpoints, understood.keys, strict=True))
+            waits = 0
+            for endpoint, key in zip(understood.endpoints, understood.keys, strict=True):
+                waits += self._need(number, endpoint, key)
             self._warm[number] = understood
             if waits:
                 self._open[number] = waits
@@ -333,32 +331,27 @@ class Engine:
         Returns:
             Whether it must wait for it.
         """
-        number = self._numbers.get(key)
-        if number is None:
-            if self._joiner.is_known(key):
-                return False
-            number, is_done = self._journal.add_endpoint(key)
-            if is_done:
+        if key not in self._endpoints:
+            if self._joiner.is_known(key) or self._journal.is_probed(key):
                 return False
             objection = self._guard.objection_to_name(endpoint.name) or self._guard.objection_to_address(
                 endpoint.address
             )
             if objection is not None:
-                self._leave_alone(number, endpoint, key, objection)
+                self._leave_alone(endpoint, key, objection)
                 return False
             self.progress.endpoints += 1
-            self._numbers[key] = number
-            self._endpoints[number] = (endpoint, key)
-            self._pace.offer(Job(number, endpoint.address, network_of(endpoint.address), provider_of(endpoint.name)))
-        self._needed_by.setdefault(number, []).append(target)
+            self._endpoints[key] = endpoint
+            self._pace.offer(Job(key, endpoint.address, network_of(endpoint.address), provider_of(endpoint.name)))
+        self._needed_by.setdefault(key, []).append(target)
         return True
 
-    def _leave_alone(self, number: int, endpoint: Endpoint, key: str, objection: str) -> None:
+    def _leave_alone(self, endpoint: Endpoint, key: str, objection: str) -> None:
         self.progress.left_alone += 1
         session = Session(address=endpoint.address, port=endpoint.port, role=endpoint.role, skipped=objection)
-        written = self._encode_json(session)
-        self._journal.probed([(None, written, number)])
-        self._joiner.remember(key, session, written, None)
+        became = Became(None, self._encode_json(session), None)
+        self._journal.probed([(key, *became)])
+        self._joiner.remember(key, became)
 
     def _write_results(self, ready: list[int]) -> None:
         joined = []

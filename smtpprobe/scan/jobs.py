@@ -16,8 +16,7 @@ from zlib import crc32
 
 import msgspec
 
-from smtpprobe.evidence import Conversation, Endpoint, Options, Target
-from smtpprobe.scan.results import Session
+from smtpprobe.evidence import Endpoint, Options, Target
 from smtpprobe.scan.worker import Depth, Facts, Probed, Resolved, Worker
 
 _LENGTH: Final = struct.Struct(">I")
@@ -50,9 +49,9 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
 
     number: int
     facts: Facts | None = None
-    conversation: Conversation | None = None
-    session: Session | None = None
     certificates: tuple[tuple[str, bytes], ...] = ()
+    """With the facts."""
+    probed: Probed | None = None
 
 
 class JobEndedError(OSError):
@@ -117,8 +116,8 @@ class Jobs:
         """Talk to an endpoint; `then` is told once."""
 
         def tell(found: Answer) -> None:
-            if found.conversation is not None and found.session is not None:
-                then(Probed(found.conversation, found.session, found.certificates))
+            if found.probed is not None:
+                then(found.probed)
 
         key = crc32(endpoint.address.encode())
         number = self._give(key, tell)
@@ -200,14 +199,7 @@ class _Job:
             number = order.number
             self._worker.probe(
                 order.endpoint,
-                lambda probed: self._answer(
-                    Answer(
-                        number,
-                        conversation=probed.conversation,
-                        session=probed.session,
-                        certificates=probed.certificates,
-                    )
-                ),
+                lambda probed: self._answer(Answer(number, probed=probed)),
             )
         elif order.target is not None:
             task = self._loop.create_task(self._resolve(order.number, order.target))

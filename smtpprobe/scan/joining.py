@@ -6,7 +6,6 @@ Facts come from the journal, judgement from `summing`. Nothing here touches the 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol
 
@@ -29,9 +28,9 @@ from smtpprobe.evidence import (
     encode,
 )
 from smtpprobe.report import Report, Severity
-from smtpprobe.scan.journal import Known
-from smtpprobe.scan.results import RESULT_SCHEMA, Found, Session, Verdict
-from smtpprobe.scan.summing import Judge, Judgement, judgement, put_together, shape_of_conversation
+from smtpprobe.scan.journal import Became, Known
+from smtpprobe.scan.results import RESULT_SCHEMA, Found, Verdict
+from smtpprobe.scan.summing import Judge, Judgement, judgement, put_together
 from smtpprobe.scan.worker import Depth, Facts
 
 ENDPOINTS_KEPT: Final = 4_000
@@ -93,8 +92,8 @@ class Joined(NamedTuple):
 class Memory(Protocol):
     """Who knows what became of endpoints: the journal, or what was gathered for some of the targets."""
 
-    def session(self, key: str) -> tuple[bytes | None, bytes | None]:
-        """What became of an endpoint: facts and session; both None where nothing is known."""
+    def became(self, key: str) -> Became | None:
+        """What became of an endpoint; None where nothing is known."""
         ...
 
     def certificate(self, sha256: str) -> bytes | None:
@@ -102,23 +101,20 @@ class Memory(Protocol):
         ...
 
 
-class _Met:
+class _Provider(msgspec.Struct):
+    """What is wanted of a `results.Session` here."""
+
+    provider: str | None = None
+
+
+_read_provider: Final = msgspec.json.Decoder(_Provider).decode
+
+
+class _Met(NamedTuple):
     """One endpoint."""
 
-    __slots__ = ("conversation", "provider", "session", "shape")
-
-    def __init__(
-        self,
-        session: bytes,
-        provider: str | None,
-        conversation: Conversation | None,
-        certificate: Callable[[str], Certificate | None],
-    ) -> None:
-        self.session = session
-        self.provider = provider
-        self.conversation = conversation
-        """None where it was never talked to."""
-        self.shape = None if conversation is None else shape_of_conversation(conversation, certificate)
+    became: Became
+    provider: str | None
 
 
 def endpoint_key(endpoint: Endpoint) -> str:
@@ -160,7 +156,6 @@ class Joiner:
         self._read_target = msgspec.msgpack.Decoder(Target)
         self._read_facts = msgspec.msgpack.Decoder(Facts)
         self._read_conversation = msgspec.msgpack.Decoder(Conversation)
-        self._read_session = msgspec.json.Decoder(Session)
         self._write = msgspec.json.Encoder()
 
     def understood(self, known: Known) -> Understood:
@@ -198,26 +193,31 @@ class Joiner:
         """Whether an endpoint is known to have been talked to, without asking the journal."""
         return key in self._met
 
-    def remember(self, key: str, session: Session, written: bytes, conversation: Conversation | None) -> None:
+    def remember(self, key: str, became: Became) -> None:
         """Keep in mind what became of an endpoint, which is about to be asked for."""
-        self._met[key] = _Met(written, session.provider, conversation, self._certificate)
+        self._met[key] = _Met(became, self._provider(became.session))
         if len(self._met) > ENDPOINTS_KEPT:
             self._met.popitem(last=False)
+
+    @staticmethod
+    def _provider(session: bytes) -> str | None:
+        """Spares reading where there is none, as with most."""
+        return None if b'"provider":null' in session else _read_provider(session).provider
 
     def join(self, understood: Understood) -> Joined:
         """Make the result of a target."""
         line_number, target, facts, endpoints, keys = understood
         by_host: dict[str, list[msgspec.Raw]] = {}
-        met_by: list[tuple[Endpoint, _Met]] = []
+        met_by: list[tuple[Endpoint, Became]] = []
         provider: str | None = None
         for endpoint, key in zip(endpoints, keys, strict=True):
             met = self._endpoint(key)
             if met is None:
                 continue
-            by_host.setdefault(endpoint.host, []).append(msgspec.Raw(met.session))
+            by_host.setdefault(endpoint.host, []).append(msgspec.Raw(met.became.session))
             provider = provider or met.provider
-            if met.conversation is not None:
-                met_by.append((endpoint, met))
+            if met.became.facts is not None:
+                met_by.append((endpoint, met.became))
 
         def make_evidence() -> Evidence:
             return self._evidence(target, facts, endpoints, met_by)
@@ -234,7 +234,7 @@ class Joiner:
                 target.kind,
                 facts.resolution,
                 facts.policies,
-                [(endpoint, met.shape) for endpoint, met in met_by],
+                [(endpoint, became.shape) for endpoint, became in met_by],
                 is_interrupted=len(met_by) < len(endpoints),
             )
             judged = self._judge.judge_like(shape, make_evidence)
@@ -274,27 +274,21 @@ class Joiner:
     def _endpoint(self, key: str) -> _Met | None:
         met = self._met.get(key)
         if met is None:
-            facts, session = self._journal.session(key)
-            if session is None:
-                return None
-            conversation = None if facts is None else self._read_conversation.decode(facts)
-            met = self._met[key] = _Met(
-                session, self._read_session.decode(session).provider, conversation, self._certificate
-            )
-            if len(self._met) > ENDPOINTS_KEPT:
-                self._met.popitem(last=False)
+            became = self._journal.became(key)
+            if became is not None:
+                self.remember(key, became)
+                met = self._met[key]
         else:
             self._met.move_to_end(key)
         return met
 
     def _evidence(
-        self, target: Target, facts: Facts, endpoints: tuple[Endpoint, ...], met_by: list[tuple[Endpoint, _Met]]
+        self, target: Target, facts: Facts, endpoints: tuple[Endpoint, ...], met_by: list[tuple[Endpoint, Became]]
     ) -> Evidence:
         conversations = tuple(
             [
-                msgspec.structs.replace(met.conversation, endpoint=endpoint)
-                for endpoint, met in met_by
-                if met.conversation is not None
+                msgspec.structs.replace(self._read_conversation.decode(became.facts or b""), endpoint=endpoint)
+                for endpoint, became in met_by
             ]
         )
         certificates: dict[str, Certificate] = {}

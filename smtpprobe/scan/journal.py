@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from smtpprobe.errors import EvidenceError
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of the file; a scan is only ever gone on with by a version that writes the same."""
 
 _SCHEMA: Final = """
@@ -28,17 +28,24 @@ CREATE TABLE target(
     key TEXT NOT NULL UNIQUE,   -- two targets that mean the same are one
     is_address INTEGER NOT NULL,
     target BLOB NOT NULL,
-    is_written INTEGER NOT NULL DEFAULT 0,
-    facts BLOB                  -- NULL as long as nobody has asked, and where nobody need ask
+    is_written INTEGER NOT NULL DEFAULT 0
+);
+-- Rows that are added whole and never grow: so each goes behind the last, and no page is written twice.
+CREATE TABLE resolution(
+    id INTEGER PRIMARY KEY,     -- of the target; none until somebody has asked, and where nobody need ask
+    facts BLOB NOT NULL
 );
 CREATE TABLE endpoint(
     id INTEGER PRIMARY KEY,
     key TEXT NOT NULL UNIQUE,   -- address, port and name
-    facts BLOB,
-    session BLOB                -- NULL as long as it was not talked to
+    facts BLOB,                 -- NULL where it was left alone
+    session BLOB NOT NULL,
+    shape BLOB
 );
 CREATE TABLE certificate(sha256 TEXT PRIMARY KEY, der BLOB NOT NULL) WITHOUT ROWID;
 """
+
+_KNOWN: Final = "SELECT id, line, target, facts FROM target LEFT JOIN resolution USING (id)"
 
 
 class Known(NamedTuple):
@@ -50,14 +57,25 @@ class Known(NamedTuple):
     facts: bytes | None
 
 
+class Became(NamedTuple):
+    """What became of one endpoint."""
+
+    facts: bytes | None
+    """The conversation in MessagePack; None where it was left alone."""
+    session: bytes
+    """Its sum in JSON."""
+    shape: bytes | None
+    """Of the facts (`summing.shape_of_conversation`); None where they have none."""
+
+
 class Counts(NamedTuple):
     """How far the scan has come."""
 
     targets: int
     written: int
     resolved: int
-    endpoints: int
     probed: int
+    """Endpoints of which it is known what became of them."""
 
 
 class Journal:
@@ -132,8 +150,9 @@ class Journal:
         """Count everything."""
         one = self._db.execute
         return Counts(
-            *one("SELECT count(*), total(is_written), count(facts) FROM target").fetchone(),
-            *one("SELECT count(*), count(session) FROM endpoint").fetchone(),
+            *one("SELECT count(*), total(is_written) FROM target").fetchone(),
+            *one("SELECT count(*) FROM resolution").fetchone(),
+            *one("SELECT count(*) FROM endpoint").fetchone(),
         )
 
     def kinds(self) -> tuple[int, int]:
@@ -157,23 +176,23 @@ class Journal:
     def open_targets(self, after: int, limit: int) -> list[Known]:
         """Targets without a result, by id, from behind `after`."""
         rows = self._db.execute(
-            "SELECT id, line, target, facts FROM target WHERE id > ? AND NOT is_written ORDER BY id LIMIT ?",
+            f"{_KNOWN} WHERE id > ? AND NOT is_written ORDER BY id LIMIT ?",
             (after, limit),
         )
         return [Known(*row) for row in rows]
 
     def target(self, number: int) -> Known:
         """One target."""
-        return Known(*self._db.execute("SELECT id, line, target, facts FROM target WHERE id = ?", (number,)).fetchone())
+        return Known(*self._db.execute(f"{_KNOWN} WHERE id = ?", (number,)).fetchone())
 
     def written_targets(self) -> Iterator[Known]:
         """Every target whose result was written, by id."""
-        for row in self._db.cursor().execute("SELECT id, line, target, facts FROM target WHERE is_written ORDER BY id"):
+        for row in self._db.cursor().execute(f"{_KNOWN} WHERE is_written ORDER BY id"):
             yield Known(*row)
 
-    def resolved(self, rows: Iterable[tuple[bytes, int]]) -> None:
-        """Note what the DNS said of targets: facts, id."""
-        self._db.executemany("UPDATE target SET facts = ? WHERE id = ?", rows)
+    def resolved(self, rows: Iterable[tuple[int, bytes]]) -> None:
+        """Note what the DNS said of targets: id, facts."""
+        self._db.executemany("INSERT INTO resolution VALUES(?, ?)", rows)
 
     def written(self, targets: Iterable[int]) -> None:
         """Note that results are in the output."""
@@ -181,28 +200,18 @@ class Journal:
 
     # --- endpoints --------------------------------------------------------------------------------------------------
 
-    def add_endpoint(self, key: str) -> tuple[int, bool]:
-        """Put an endpoint in, unless it is there.
+    def probed(self, rows: Iterable[tuple[str, bytes | None, bytes, bytes | None]]) -> None:
+        """Note what became of endpoints, each once: key, facts, session, shape."""
+        self._db.executemany("INSERT INTO endpoint(key, facts, session, shape) VALUES(?, ?, ?, ?)", rows)
 
-        Returns:
-            Its id, and whether it was talked to already.
-        """
-        added = self._db.execute("INSERT OR IGNORE INTO endpoint(key) VALUES(?)", (key,))
-        if added.rowcount:
-            return added.lastrowid or 0, False
-        number, is_done = self._db.execute(
-            "SELECT id, session IS NOT NULL FROM endpoint WHERE key = ?", (key,)
-        ).fetchone()
-        return number, bool(is_done)
+    def is_probed(self, key: str) -> bool:
+        """Whether it is known what became of an endpoint."""
+        return self._db.execute("SELECT 1 FROM endpoint WHERE key = ?", (key,)).fetchone() is not None
 
-    def probed(self, rows: Iterable[tuple[bytes | None, bytes, int]]) -> None:
-        """Note what became of endpoints: facts, session, id."""
-        self._db.executemany("UPDATE endpoint SET facts = ?, session = ? WHERE id = ?", rows)
-
-    def session(self, key: str) -> tuple[bytes | None, bytes | None]:
-        """What became of an endpoint: facts and session; both None where nothing is known."""
-        found = self._db.execute("SELECT facts, session FROM endpoint WHERE key = ?", (key,)).fetchone()
-        return found or (None, None)
+    def became(self, key: str) -> Became | None:
+        """What became of an endpoint; None where that is not known."""
+        found = self._db.execute("SELECT facts, session, shape FROM endpoint WHERE key = ?", (key,)).fetchone()
+        return None if found is None else Became(*found)
 
     # --- certificates -----------------------------------------------------------------------------------------------
 

@@ -39,7 +39,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Job(NamedTuple):
     """One connection to make."""
 
-    id: int
+    id: str
+    """Of whoever offers it."""
     address: str
     network: str
     provider: str | None

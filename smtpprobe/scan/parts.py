@@ -146,7 +146,6 @@ class _Bucket:
         self._limits = limits
         self._lease = Lease(store, f"_scan/leases/{number:05}", staged.terms)
         self._kept_folder = f"_scan/kept/{number:05}"
-        self._encode = msgspec.msgpack.Encoder().encode
         self._encode_json = msgspec.json.Encoder().encode
         self._rows: dict[str, Row] = {}
         self._certificates: dict[str, bytes] = {}
@@ -241,14 +240,14 @@ class _Bucket:
             return False
 
     def _talked(self, key: str, probed: Probed) -> None:
-        conversation, session, certificates = probed
-        self._certificates.update(certificates)
+        self._certificates.update(probed.certificates)
         self._rows[key] = Row(
             key,
-            self._encode(conversation),
-            self._encode_json(session),
-            tuple([sha256 for sha256, _ in certificates]),
-            None if conversation.failure is None else conversation.failure.kind.value,
+            probed.facts,
+            probed.session,
+            probed.shape,
+            tuple([sha256 for sha256, _ in probed.certificates]),
+            None if probed.failure is None else probed.failure.value,
         )
         self._unkept.append(key)
 

@@ -61,7 +61,7 @@ class LightSession(asyncio.Protocol):
 
     __slots__ = (
         "_buffer", "_closed_s", "_connected_s", "_context", "_end", "_exchanges", "_first_byte_s", "_handshake",
-        "_head", "_layer", "_lines", "_local", "_mode", "_phase", "_resume", "_secure", "_sent", "_started_s",
+        "_head", "_layer", "_lines", "_mode", "_phase", "_resume", "_secure", "_sent", "_started_s",
         "_step_s", "_then", "_times", "_transport", "_unasked", "_unasked_bytes", "_waits", "certificates",
         "endpoint", "ends_s", "failure",
     )  # fmt: skip
@@ -93,7 +93,6 @@ class LightSession(asyncio.Protocol):
         self._started_s = now_s
         self._connected_s: float | None = None
         self._closed_s: float | None = None
-        self._local: str | None = None
         self._exchanges: list[Exchange] = []
         self._handshake: Handshake | None = None
         self._phase = Phase.CONNECT
@@ -428,10 +427,7 @@ class LightSession(asyncio.Protocol):
             with suppress(ssl.SSLError):
                 self._layer.session.unwrap()  # RFC 8446 6.1: say close_notify
             self._flush(self._layer)
-        if transport.get_write_buffer_size():
-            transport.abort()
-        else:
-            transport.close()
+        transport.abort()  # what the system has not taken by now nobody waits for
 
     def _tell(self) -> None:
         then, self._then = self._then, None

@@ -25,6 +25,7 @@ from smtpprobe.evidence import Options, Target
 from smtpprobe.probing import runtime
 from smtpprobe.scan.guard import Guard
 from smtpprobe.scan.joining import Joiner, Memory
+from smtpprobe.scan.journal import Became
 from smtpprobe.scan.lease import Terms
 from smtpprobe.scan.running import GC_THRESHOLD, Taken, loop_factory
 from smtpprobe.scan.shuffling import unsqueeze
@@ -80,6 +81,7 @@ class Row(msgspec.Struct, array_like=True):
     key: str
     facts: bytes | None
     session: bytes
+    shape: bytes | None = None
     chain: tuple[str, ...] = ()
     failure: str | None = None
 
@@ -98,15 +100,15 @@ class Gathered:
     """A `joining.Memory` of sections."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, tuple[bytes | None, bytes]] = {}
+        self._rows: dict[str, Became] = {}
         self.certificates: dict[str, bytes] = {}
 
     def add(self, section: Section) -> None:
-        self._rows.update((each.key, (each.facts, each.session)) for each in section.rows)
+        self._rows.update((each.key, Became(each.facts, each.session, each.shape)) for each in section.rows)
         self.certificates.update(section.certificates)
 
-    def session(self, key: str) -> tuple[bytes | None, bytes | None]:
-        return self._rows.get(key, (None, None))
+    def became(self, key: str) -> Became | None:
+        return self._rows.get(key)
 
     def certificate(self, sha256: str) -> bytes | None:
         return self.certificates.get(sha256)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import lru_cache
-from typing import Final
+from hashlib import blake2b
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -21,7 +22,6 @@ from smtpprobe.checks.greeting import is_public
 from smtpprobe.checks.mx_hosts import unrouted_network
 from smtpprobe.checks.reachability import SMTP_PORT
 from smtpprobe.checks.reading import wait_s
-from smtpprobe.checks.server_names import own_names
 from smtpprobe.evidence import (
     Certificate,
     Conversation,
@@ -38,7 +38,7 @@ from smtpprobe.evidence import (
     TargetKind,
     TlsSession,
 )
-from smtpprobe.names import is_localhost
+from smtpprobe.names import is_hostname, is_localhost
 from smtpprobe.reference import explain, fingerprints, identify
 from smtpprobe.replies import capabilities, greeting_domain
 from smtpprobe.report import GRAVITY, Report, Severity
@@ -50,7 +50,10 @@ SHAPES_KEPT: Final = 20_000
 """So many judgements are kept."""
 
 _SUCCESS: Final = frozenset((2, 3))
+_HELLOS: Final = (Phase.EHLO, Phase.HELO)
 _DIGITS: Final = re.compile(r"\d+")
+_NO_WAIT_S: Final = 0.9
+"""Whoever answers within so many seconds answers at once, as the checks see it."""
 
 
 # --- one endpoint ---------------------------------------------------------------------------------------------------
@@ -75,7 +78,7 @@ def session_of(conversation: Conversation, leaf: Certificate | None) -> Session:
             refusal = _refusal(reply, exchange.phase, endpoint)
         if exchange.phase is Phase.GREETING:
             greeting = reply
-        elif exchange.phase in (Phase.EHLO, Phase.HELO) and reply.code == 250:
+        elif exchange.phase in _HELLOS and reply.code == 250:
             hello = reply
             if not exchange.over_tls:
                 plain_hello = reply
@@ -83,10 +86,6 @@ def session_of(conversation: Conversation, leaf: Certificate | None) -> Session:
     if session is not None and reached is Phase.STARTTLS:
         reached = Phase.TLS
     software, provider = (None, None) if greeting is None else _named(greeting, hello, endpoint.name)
-    keywords = () if hello is None else _keywords(hello.lines)
-    offered = None
-    if plain_hello is not None:
-        offered = "STARTTLS" in _keywords(plain_hello.lines)
     return Session(
         address=endpoint.address,
         port=endpoint.port,
@@ -98,13 +97,51 @@ def session_of(conversation: Conversation, leaf: Certificate | None) -> Session:
         greeting=None if greeting is None or not greeting.lines else greeting.lines[0][:MAX_TEXT],
         software=software,
         provider=provider,
-        capabilities=keywords,
-        starttls=offered,
+        capabilities=() if hello is None else _of_hello(hello).keywords,
+        starttls=None if plain_hello is None else "STARTTLS" in _of_hello(plain_hello).keywords,
         tls=None if session is None else session.version,
         cipher=None if session is None else session.cipher,
         certificate=None if session is None or leaf is None else _certificate(session, leaf),
         duration_s=round(conversation.ended_s - conversation.started_s, 4),
     )
+
+
+class _Greeting(NamedTuple):
+    """What is looked at in a greeting."""
+
+    words: str
+    """Its first line without the server's name, and with zeros for the numbers in it: a queue id or the time changes
+    with every session and names no software; what does is the same words."""
+    more: tuple[str, ...]
+    name: str
+    own: str
+
+
+class _Hello(NamedTuple):
+    """What is looked at in a reply to EHLO."""
+
+    keywords: tuple[str, ...]
+    """In upper case."""
+    name: str
+    own: str
+
+
+# The replies of most servers of a scan are those of another one, and each is looked at more than once.
+
+
+@lru_cache(maxsize=4096)
+def _of_greeting(reply: Reply) -> _Greeting:
+    words = _DIGITS.sub("0", reply.lines[0]) if reply.lines else ""
+    name = greeting_domain(reply) or ""
+    if name:
+        _, _, words = words.partition(" ")
+    return _Greeting(words, reply.lines[1:3], name, _own_name(name))
+
+
+@lru_cache(maxsize=4096)
+def _of_hello(reply: Reply) -> _Hello:
+    own = _first_word(reply.lines[0]) if reply.lines else ""
+    return _Hello(_keywords(reply.lines[1:]), own or _first_word(reply.text), _own_name(own))
 
 
 def puts_off(conversation: Conversation) -> bool:
@@ -125,11 +162,8 @@ def _refusal(reply: Reply, phase: Phase, endpoint: Endpoint) -> SeenReply:
 
 
 def _named(greeting: Reply, hello: Reply | None, host: str | None) -> tuple[str | None, str | None]:
-    # A queue id or the time changes with every session and names no software; what does is the same words.
-    first = _DIGITS.sub("0", greeting.lines[0]) if greeting.lines else ""
-    if greeting_domain(greeting) is not None:
-        _, _, first = first.partition(" ")
-    software, provider = _identified(first, greeting.lines[1:3], () if hello is None else hello.lines[1:])
+    said = _of_greeting(greeting)
+    software, provider = _identified(said.words, said.more, () if hello is None else hello.lines[1:])
     if software is None and host is not None:
         found = fingerprints.of_host(host)
         return (None, None) if found is None else (found.row.product, found.row.provider)
@@ -150,7 +184,8 @@ def _identified(first: str, more: tuple[str, ...], keywords: tuple[str, ...]) ->
 
 @lru_cache(maxsize=4096)
 def _keywords(lines: tuple[str, ...]) -> tuple[str, ...]:
-    read = capabilities(Reply(raw=b"", code=250, lines=lines))
+    """The keywords of a reply to EHLO, whose first line, which is another for each server, is left out."""
+    read = capabilities(Reply(raw=b"", code=250, lines=("", *lines)))
     return tuple(dict.fromkeys(each.keyword.upper()[:MAX_TEXT] for each in read))[:64]
 
 
@@ -317,10 +352,8 @@ def _kind(address: str) -> tuple[bool, bool]:
     return ":" in address, unrouted_network(address) is None
 
 
-def shape_of_conversation(
-    conversation: Conversation, certificate: Callable[[str], Certificate | None]
-) -> Hashable | None:
-    """All that the checks turn on, of a conversation in which nothing went wrong; None for every other.
+def shape_of_conversation(conversation: Conversation, certificate: Callable[[str], Certificate | None]) -> bytes | None:
+    """All that the checks turn on, of a conversation in which nothing went wrong, as a digest; None for every other.
 
     Args:
         certificate: finds a certificate by its SHA-256; asked only where names do not fit as they stand.
@@ -333,19 +366,27 @@ def shape_of_conversation(
     ):
         return None
     parts: list[Hashable] = []
+    own: set[str] = set()
+    is_first_ehlo = True
     for exchange in conversation.exchanges:
         reply = exchange.outcome
         if isinstance(reply, Failure) or reply.irregularities or (reply.code or 0) // 100 != 2:
             return None
-        wait, lines = int(wait_s(exchange)), reply.lines
-        if exchange.phase is Phase.GREETING:
-            parts.append((reply.code, len(lines), _shape_of_name(greeting_domain(reply)), wait))
-        elif exchange.phase is Phase.EHLO:
-            words = reply.text.split(maxsplit=1)
-            name = words[0] if words else ""
-            parts.append((reply.code, _shape_of_name(name), lines[1:], exchange.over_tls, wait))
+        phase, lines = exchange.phase, reply.lines
+        wait = 0 if exchange.ended_s - exchange.started_s < _NO_WAIT_S else int(wait_s(exchange))
+        if phase is Phase.GREETING:
+            greeting = _of_greeting(reply)
+            parts.append((reply.code, len(lines), _shape_of_name(greeting.name), wait))
+            own.add(greeting.own)
+        elif phase is Phase.EHLO:
+            hello = _of_hello(reply)
+            parts.append((reply.code, _shape_of_name(hello.name), lines[1:], exchange.over_tls, wait))
+            if is_first_ehlo:
+                own.add(hello.own)
+                is_first_ehlo = False
         else:
-            parts.append((exchange.phase, reply.code, reply.enhanced, wait))
+            parts.append((phase, reply.code, reply.enhanced, wait))
+    own.discard("")
     session = conversation.session
     if conversation.handshake is not None:
         if session is None:
@@ -353,15 +394,20 @@ def shape_of_conversation(
         wait = int(conversation.handshake.ended_s - conversation.handshake.started_s)
         trust = None if session.trust is None else msgspec.structs.replace(session.trust, name=None)
         parts.append((session.version, session.cipher, session.secret_bits, session.group, session.chain, trust, wait))
-    parts.append(_shape_of_names(conversation, session, certificate))
-    return tuple(parts)
+    parts.append(_shape_of_names(own, conversation.endpoint.host, session, certificate))
+    return _digest(tuple(parts))
+
+
+@lru_cache(maxsize=SHAPES_KEPT)
+def _digest(shape: tuple[Hashable, ...]) -> bytes:
+    """A shape in 16 bytes, as it is kept and compared."""
+    return blake2b(msgspec.msgpack.encode(shape), digest_size=16).digest()
 
 
 def _shape_of_names(
-    conversation: Conversation, session: TlsSession | None, certificate: Callable[[str], Certificate | None]
+    own: Collection[str], host: str, session: TlsSession | None, certificate: Callable[[str], Certificate | None]
 ) -> Hashable:
     """How the names agree: the server's own, that of its host, and those of the certificate."""
-    own, host = own_names(conversation), conversation.endpoint.host
     is_itself = host in own
     trust = None if session is None else session.trust
     is_other = trust is not None and trust.is_name_matched is False
@@ -376,8 +422,20 @@ def _shape_of_names(
     return bool(own), is_itself, is_common, any(covers(leaf, name) for name in own)
 
 
+def _first_word(text: str) -> str:
+    words = text.split(maxsplit=1)
+    return words[0] if words else ""
+
+
 @lru_cache(maxsize=4096)
-def _shape_of_name(name: str | None) -> tuple[bool, bool, bool]:
+def _own_name(word: str) -> str:
+    """A public name by which a server introduces itself, as `server_names.own_names` takes it; empty for any other."""
+    name = word.lower().rstrip(".")
+    return name if name and is_hostname(name) and is_public(name) else ""
+
+
+@lru_cache(maxsize=4096)
+def _shape_of_name(name: str) -> tuple[bool, bool, bool]:
     """What is looked at in the name by which a server introduces itself."""
     if not name:
         return False, False, False

@@ -14,7 +14,6 @@ from typing import Final
 from smtpprobe.evidence import Endpoint
 from smtpprobe.scan.engine import Work, provider_of
 from smtpprobe.scan.pace import Job, Limits, Pace, network_of
-from smtpprobe.scan.summing import puts_off
 from smtpprobe.scan.worker import Probed
 
 TICK_S: Final = 0.25
@@ -41,18 +40,16 @@ class Talking:
         self._is_allowed = is_allowed
         self._tell = tell
         self._loop = asyncio.get_running_loop()
-        self._endpoints: list[tuple[str, Endpoint] | None] = []
-        """By the number of the job; None once it has ended."""
+        self._endpoints: dict[str, Endpoint] = {}
+        """Those that have not ended, by key."""
         self._timer: asyncio.TimerHandle | None = None
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._is_stopping = False
 
     def offer(self, key: str, endpoint: Endpoint) -> None:
         """Add an endpoint, before `run`."""
-        number = len(self._endpoints)
-        self._endpoints.append((key, endpoint))
-        address = endpoint.address
-        self._pace.offer(Job(number, address, network_of(address), provider_of(endpoint.name)))
+        self._endpoints[key] = endpoint
+        self._pace.offer(Job(key, endpoint.address, network_of(endpoint.address), provider_of(endpoint.name)))
 
     def stop(self) -> None:
         """Begin nothing more; what runs comes to its end."""
@@ -90,19 +87,17 @@ class Talking:
             job = self._pace.take(time.monotonic())
             if job is None:
                 break
-            entry = self._endpoints[job.id]
-            if entry is not None:
-                self._work.probe(entry[1], partial(self._ended, job))
+            self._work.probe(self._endpoints[job.id], partial(self._ended, job))
         next_s = self._pace.next_s()
         if next_s is not None and not self._over.done():
             self._timer = self._loop.call_later(max(0.0, next_s - time.monotonic()), self._begin)
 
     def _ended(self, job: Job, probed: Probed) -> None:
-        entry, self._endpoints[job.id] = self._endpoints[job.id], None
-        if self._over.done() or entry is None:
+        del self._endpoints[job.id]
+        if self._over.done():
             return
-        self._pace.done(job, time.monotonic(), is_put_off=puts_off(probed.conversation))
-        self._tell(entry[0], probed)
+        self._pace.done(job, time.monotonic(), is_put_off=probed.is_put_off)
+        self._tell(job.id, probed)
         self._begin()
         self._look_for_end()
 

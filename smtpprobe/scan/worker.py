@@ -25,6 +25,7 @@ from smtpprobe import tls
 from smtpprobe.conversation import Step, Talk
 from smtpprobe.endpoints import plan_endpoints
 from smtpprobe.evidence import (
+    Certificate,
     Conversation,
     Endpoint,
     Fact,
@@ -48,7 +49,8 @@ from smtpprobe.names import is_localhost
 from smtpprobe.resolution import MAX_MX_HOSTS, LookupSource, Resolver, is_address, mail_exchanges
 from smtpprobe.scan.results import Session
 from smtpprobe.scan.session import LightSession, Times
-from smtpprobe.scan.summing import session_of
+from smtpprobe.scan.sockets import connector
+from smtpprobe.scan.summing import puts_off, session_of, shape_of_conversation
 from smtpprobe.stub import make_stub
 
 if TYPE_CHECKING:
@@ -105,12 +107,45 @@ class Resolved(NamedTuple):
     """Those of the policy host: SHA-256, DER."""
 
 
-class Probed(NamedTuple):
-    """What came of talking to an endpoint."""
+class Probed(msgspec.Struct, frozen=True, array_like=True):
+    """What came of talking to an endpoint, as it is kept: most of it nobody looks at again."""
 
-    conversation: Conversation
-    session: Session
+    facts: bytes
+    """The conversation in MessagePack."""
+    session: bytes
+    """Its sum in JSON: `results.Session`."""
+    shape: bytes | None = None
+    """Of the conversation of a light scan (`summing.shape_of_conversation`)."""
+    failure: FailureKind | None = None
+    is_put_off: bool = False
+    """The server said or showed that it wants to be left alone for now (`summing.puts_off`)."""
     certificates: tuple[tuple[str, bytes], ...] = ()
+    """SHA-256, DER."""
+
+    @property
+    def conversation(self) -> Conversation:
+        return msgspec.msgpack.decode(self.facts, type=Conversation)
+
+
+_pack: Final = msgspec.msgpack.Encoder().encode
+_pack_json: Final = msgspec.json.Encoder().encode
+
+
+def probed(
+    conversation: Conversation,
+    session: Session,
+    shape: bytes | None = None,
+    certificates: tuple[tuple[str, bytes], ...] = (),
+) -> Probed:
+    """Put together what came of talking to an endpoint."""
+    return Probed(
+        _pack(conversation),
+        _pack_json(session),
+        shape,
+        None if conversation.failure is None else conversation.failure.kind,
+        puts_off(conversation),
+        certificates,
+    )
 
 
 class Worker:
@@ -140,8 +175,10 @@ class Worker:
         self._context: ssl.SSLContext = tls.client_context()
         self._hosts: OrderedDict[str, asyncio.Future[tuple[Lookup, ...]]] = OrderedDict()
         self._trust: OrderedDict[tuple[tuple[bytes, ...], str | None], Trust | None] = OrderedDict()
+        self._leaves: OrderedDict[str, Certificate] = OrderedDict()
         self._roots: Roots | None = None
-        self._sessions: dict[LightSession, asyncio.Task[object]] = {}
+        self._connector = connector()
+        self._sessions: set[LightSession] = set()
         self._talks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -164,12 +201,12 @@ class Worker:
         """Break off what runs, and wait until its sockets are closed."""
         if self._timer is not None:
             self._timer.cancel()
-        for session, task in list(self._sessions.items()):
+        for session in list(self._sessions):
             session.interrupt()
-            task.cancel()
         for talk in self._talks:
             talk.cancel()
-        await asyncio.gather(*self._sessions.values(), *self._talks, return_exceptions=True)
+        await asyncio.gather(*self._talks, return_exceptions=True)
+        await self._connector.close()
         close = getattr(vars(self).get("_source"), "close", None)
         if close is not None:
             await close()
@@ -289,28 +326,22 @@ class Worker:
             return
 
         def tell(session: LightSession) -> None:
-            if self._sessions.pop(session, None) is not None:
+            if session in self._sessions:
+                self._sessions.discard(session)
                 then(self._told(session.conversation(), session.certificates))
 
         session = LightSession(endpoint, self._lines, self._times, self._context, tell)
-        self._sessions[session] = self._loop.create_task(self._connect(session))
+        self._sessions.add(session)
+        self._connector.connect(session, endpoint.address, endpoint.port)
         if self._timer is None:
             self._timer = self._loop.call_later(TICK_S, self._look_at_times)
-
-    async def _connect(self, session: LightSession) -> None:
-        try:
-            await self._loop.create_connection(lambda: session, session.endpoint.address, session.endpoint.port)
-        except OSError as error:
-            session.not_connected(error)
-        except asyncio.CancelledError:
-            session.not_connected(OSError())
 
     def _look_at_times(self) -> None:
         self._timer = None
         now_s = self.clock()
-        for session, task in [each for each in self._sessions.items() if each[0].ends_s <= now_s]:
+        for session in [each for each in self._sessions if each.ends_s <= now_s]:
             if not session.time_is_up(now_s):
-                task.cancel()
+                self._connector.give_up(session)
         if self._sessions:
             self._timer = self._loop.call_later(TICK_S, self._look_at_times)
 
@@ -338,21 +369,34 @@ class Worker:
                 failure=failure.kind,
                 failed=failure.phase,
             )
-            return Probed(msgspec.structs.replace(conversation, handshake=None, failure=failure), session)
+            return probed(msgspec.structs.replace(conversation, handshake=None, failure=failure), session)
 
     def _finished(self, conversation: Conversation, chain: tuple[bytes, ...]) -> Probed:
         """Add the trust in the certificates, and the certificates."""
         handshake = conversation.handshake
-        if handshake is None or not isinstance(handshake.outcome, TlsSession) or not chain:
-            return Probed(conversation, session_of(conversation, None))
-        outcome = msgspec.structs.replace(handshake.outcome, trust=self._trust_in(chain, conversation.endpoint.name))
-        conversation = msgspec.structs.replace(
-            conversation, handshake=msgspec.structs.replace(handshake, outcome=outcome)
-        )
-        from smtpprobe.certificates import read_certificate
+        leaf: Certificate | None = None
+        certificates: tuple[tuple[str, bytes], ...] = ()
+        if handshake is not None and isinstance(handshake.outcome, TlsSession) and chain:
+            outcome = msgspec.structs.replace(
+                handshake.outcome, trust=self._trust_in(chain, conversation.endpoint.name)
+            )
+            handshake = msgspec.structs.replace(handshake, outcome=outcome)
+            conversation = msgspec.structs.replace(conversation, handshake=handshake)
+            certificates = tuple(zip(outcome.chain, chain, strict=True))
+            leaf = self._leaf(*certificates[0])
+        is_light = self._depth is Depth.LIGHT
+        shape = shape_of_conversation(conversation, lambda _: leaf) if is_light else None
+        return probed(conversation, session_of(conversation, leaf), shape, certificates)
 
-        session = session_of(conversation, read_certificate(chain[0]))
-        return Probed(conversation, session, tuple(zip(outcome.chain, chain, strict=True)))
+    def _leaf(self, key: str, der: bytes) -> Certificate:
+        leaf = self._leaves.get(key)
+        if leaf is None:
+            from smtpprobe.certificates import read_certificate
+
+            leaf = self._leaves[key] = read_certificate(der)
+            if len(self._leaves) > CHAINS_KEPT:
+                self._leaves.popitem(last=False)
+        return leaf
 
     def _trust_in(self, chain: tuple[bytes, ...], name: str | None) -> Trust | None:
         from smtpprobe.certificates import Roots, judge_trust

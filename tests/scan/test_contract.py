@@ -32,6 +32,7 @@ from smtpprobe.lab.world import Place, World
 from smtpprobe.probing import collect
 from smtpprobe.scan.joining import endpoint_key
 from smtpprobe.scan.session import LightSession, Times
+from smtpprobe.scan.sockets import connector
 from smtpprobe.scan.summing import Judge, Judgement, judgement, shape_of
 from smtpprobe.scan.worker import Depth, Worker
 from tests.loopback import clock
@@ -62,19 +63,12 @@ async def light(endpoint: Endpoint, options: Options) -> tuple[Conversation, tup
     times = Times(now, options.timeout_s, options.greeting_timeout_s, options.deadline_s)
     session = LightSession(endpoint, lines, times, tls.client_context(), ended.set_result)
 
-    async def connect() -> None:
-        try:
-            await loop.create_connection(lambda: session, endpoint.address, endpoint.port)
-        except OSError as error:
-            session.not_connected(error)
-
-    connecting = asyncio.create_task(connect())
+    sockets = connector()
+    sockets.connect(session, endpoint.address, endpoint.port)
     while not (await asyncio.wait([ended], timeout=TICK_S))[0]:
         if now() >= session.ends_s and not session.time_is_up(now()):
-            connecting.cancel()
-            await asyncio.wait([connecting])
-            session.not_connected(OSError())
-    await asyncio.wait([connecting])
+            sockets.give_up(session)
+    await sockets.close()
     return session.conversation(), session.certificates
 
 

@@ -32,7 +32,7 @@ from smtpprobe.scan.journal import Journal
 from smtpprobe.scan.pace import Limits
 from smtpprobe.scan.results import decode_result
 from smtpprobe.scan.summing import session_of
-from smtpprobe.scan.worker import Depth, Probed, Resolved
+from smtpprobe.scan.worker import Depth, Probed, Resolved, probed
 from smtpprobe.targets import parse_target
 
 ADDRESSES = [f"192.0.{net}.{host}" for net in range(2) for host in range(1, 21)]
@@ -65,7 +65,7 @@ class Work:
 def refused(endpoint: Endpoint) -> Probed:
     failure = Failure(phase=Phase.CONNECT, kind=FailureKind.REFUSED)
     conversation = Conversation(endpoint=endpoint, started_s=0.0, failure=failure, ended_s=0.1)
-    return Probed(conversation, session_of(conversation, None))
+    return probed(conversation, session_of(conversation, None))
 
 
 class Sink:

@@ -14,8 +14,9 @@ from smtpprobe.evidence import Conversation, Endpoint, Failure, FailureKind, Opt
 from smtpprobe.lab.dns import DnsServer
 from smtpprobe.lab.scripted import Expect, ScriptedServer, Stall, greeting, serve
 from smtpprobe.scan.jobs import FLUSH_S, JobEndedError, Jobs, Order, _Job
+from smtpprobe.scan.results import Session
 from smtpprobe.scan.summing import session_of
-from smtpprobe.scan.worker import Depth, Facts, Probed, Resolved
+from smtpprobe.scan.worker import Depth, Facts, Probed, Resolved, probed
 from smtpprobe.targets import parse_target
 from tests.loopback import endpoint, until
 
@@ -29,7 +30,7 @@ class Refusing:
     def probe(self, endpoint: Endpoint, then: Callable[[Probed], None]) -> None:
         failure = Failure(phase=Phase.CONNECT, kind=FailureKind.REFUSED)
         conversation = Conversation(endpoint=endpoint, started_s=0.0, failure=failure, ended_s=0.1)
-        then(Probed(conversation, session_of(conversation, None)))
+        then(probed(conversation, session_of(conversation, None)))
 
 
 @pytest.mark.parametrize("is_closed", [False, True])
@@ -55,7 +56,7 @@ async def test_jobs_ask_and_talk_as_one_process_does() -> None:
         found = await jobs.resolve(parse_target("example.org"))
         told: asyncio.Future[Probed] = asyncio.get_running_loop().create_future()
         jobs.probe(endpoint(server), told.set_result)
-        session = (await told).session
+        session = msgspec.json.decode((await told).session, type=Session)
         await jobs.close()
         await server.idle()
     assert isinstance(found.facts, Facts)

@@ -64,19 +64,17 @@ def test_open_targets_come_in_parts_and_without_those_that_are_written(journal: 
 def test_facts_of_targets_and_endpoints_are_kept_and_counted(journal: Journal) -> None:
     journal.add_targets(ROWS)
     number = journal.open_targets(0, 1)[0].id
-    journal.resolved([(b"facts", number)])
+    journal.resolved([(number, b"facts")])
     assert journal.target(number).facts == b"facts"
-    endpoint, is_done = journal.add_endpoint("192.0.2.1:25")
-    assert not is_done
-    assert journal.add_endpoint("192.0.2.1:25") == (endpoint, False)
-    assert journal.session("192.0.2.1:25") == (None, None)
-    assert journal.session("192.0.2.9:25") == (None, None)
-    journal.probed([(None, b"session", endpoint)])
-    assert journal.add_endpoint("192.0.2.1:25") == (endpoint, True)
-    assert journal.session("192.0.2.1:25") == (None, b"session")
-    assert journal.add_endpoint("192.0.2.2:25")[0] != endpoint
+    assert journal.target(number + 1).facts is None
+    assert not journal.is_probed("192.0.2.1:25")
+    assert journal.became("192.0.2.1:25") is None
+    journal.probed([("192.0.2.1:25", b"facts", b"session", b"shape"), ("192.0.2.2:25", None, b"left alone", None)])
+    assert journal.is_probed("192.0.2.1:25")
+    assert journal.became("192.0.2.1:25") == (b"facts", b"session", b"shape")
+    assert journal.became("192.0.2.2:25") == (None, b"left alone", None)
     journal.written([number])
-    assert journal.counts() == Counts(targets=3, written=1, resolved=1, endpoints=2, probed=1)
+    assert journal.counts() == Counts(targets=3, written=1, resolved=1, probed=2)
 
 
 def test_certificates_are_kept_once(journal: Journal) -> None:
@@ -91,10 +89,10 @@ def test_what_was_committed_is_there_again_and_the_rest_never_was(journal: Journ
     journal.commit()
     journal.written([1, 2])
     journal.keep("length", 20)
-    journal.add_endpoint("192.0.2.1:25")
+    journal.probed([("192.0.2.1:25", b"facts", b"session", None)])
     again = reopened(journal, path)
     assert again.get("length") == 10
-    assert again.counts() == Counts(targets=3, written=0, resolved=0, endpoints=0, probed=0)
+    assert again.counts() == Counts(targets=3, written=0, resolved=0, probed=0)
     again.close()
 
 

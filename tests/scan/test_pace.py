@@ -34,17 +34,17 @@ class PaceMachine(RuleBasedStateMachine):
         self.limits = limits
         self.pace = Pace(limits)
         self.now_s = 1000.0
-        self.offered: dict[int, Job] = {}
-        self.running: dict[int, Job] = {}
-        self.waiting: dict[int, Job] = {}
-        self.ran: Counter[int] = Counter()
+        self.offered: dict[str, Job] = {}
+        self.running: dict[str, Job] = {}
+        self.waiting: dict[str, Job] = {}
+        self.ran: Counter[str] = Counter()
         self.free_at: dict[str, float] = {}
         self.in_a_row: Counter[str] = Counter()
         self.starts: list[float] = []
 
     @rule(address=st.sampled_from(ADDRESSES), provider=st.sampled_from(PROVIDERS))
     def offer(self, address: str, provider: str | None) -> None:
-        job = Job(len(self.offered), address, network_of(address), provider)
+        job = Job(str(len(self.offered)), address, network_of(address), provider)
         self.offered[job.id] = self.waiting[job.id] = job
         self.pace.offer(job)
 
@@ -66,7 +66,7 @@ class PaceMachine(RuleBasedStateMachine):
         if self.running:
             self.end_one(data.draw(st.sampled_from(sorted(self.running))), is_put_off)
 
-    def end_one(self, number: int, is_put_off: bool = False) -> None:
+    def end_one(self, number: str, is_put_off: bool = False) -> None:
         job = self.running.pop(number)
         self.pace.done(job, self.now_s, is_put_off=is_put_off)
         pause_s = self.limits.per_host_interval_s
@@ -144,7 +144,7 @@ TestPace: Any = PaceMachine.TestCase
 
 
 def jobs(*addresses: str, provider: str | None = None) -> list[Job]:
-    return [Job(number, each, network_of(each), provider) for number, each in enumerate(addresses)]
+    return [Job(str(number), each, network_of(each), provider) for number, each in enumerate(addresses)]
 
 
 def test_an_address_rests_after_each_connection() -> None:

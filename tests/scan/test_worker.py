@@ -113,11 +113,12 @@ async def test_a_defect_of_ours_is_the_failure_of_one_endpoint(
     monkeypatch.setattr(module, "session_of", defective)
     async with ScriptedServer((greeting("mx.example.org"), serve("mx.example.org"))) as server:
         worker = Worker(options(dns), depth, "me.test")
-        conversation, session, _ = await asyncio.wait_for(probed(worker, server), 20)
+        found = await asyncio.wait_for(probed(worker, server), 20)
         await worker.close()
-    assert session.failure is FailureKind.INTERNAL
-    assert conversation.failure is not None
-    assert conversation.failure.detail == "RuntimeError: cannot happen"
+    assert found.failure is FailureKind.INTERNAL
+    assert b'"failure":"internal"' in found.session
+    assert found.conversation.failure is not None
+    assert found.conversation.failure.detail == "RuntimeError: cannot happen"
 
 
 async def test_closing_breaks_off_what_runs(dns: DnsServer) -> None:
@@ -129,4 +130,4 @@ async def test_closing_breaks_off_what_runs(dns: DnsServer) -> None:
         await worker.close()
         await server.idle()
         assert server.visits[0].is_over
-        assert (await told).session.failure is FailureKind.INTERRUPTED
+        assert (await told).failure is FailureKind.INTERRUPTED

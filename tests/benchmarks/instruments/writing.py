@@ -22,10 +22,11 @@ from smtpprobe.endpoints import parse_port
 from smtpprobe.evidence import Options, Role, Target
 from smtpprobe.probing import runtime
 from smtpprobe.scan.joining import Joiner, facts_of_address
-from smtpprobe.scan.journal import Journal
+from smtpprobe.scan.journal import Became, Journal
+from smtpprobe.scan.results import Session
 from smtpprobe.scan.running import spare_the_collector, target_key
 from smtpprobe.scan.sinks import Lines
-from smtpprobe.scan.worker import Depth, Probed, Worker
+from smtpprobe.scan.worker import Depth, Probed, Worker, probed
 from smtpprobe.targets import parse_target
 
 AT_A_TIME: Final = 300
@@ -36,12 +37,12 @@ EHLO: Final = "probe.test"
 async def talk_once(options: Options, target: Target, joiner: Joiner) -> Probed:
     worker = Worker(options, Depth.LIGHT, EHLO)
     loop = asyncio.get_running_loop()
-    probed: asyncio.Future[Probed] = loop.create_future()
+    told: asyncio.Future[Probed] = loop.create_future()
     assert target.address is not None
     (endpoint,) = joiner.planned(1, target, facts_of_address(target.address)).endpoints
-    worker.probe(endpoint, probed.set_result)
+    worker.probe(endpoint, told.set_result)
     try:
-        return await probed
+        return await told
     finally:
         await worker.close()
 
@@ -52,23 +53,24 @@ def write(count: int, port: int, folder: Path) -> float:
     journal = Journal(str(folder / "writing.journal"))
     sink = Lines.to_file(str(folder / "writing.ndjson"))
     joiner = Joiner(journal, options, Depth.LIGHT, ehlo_name=EHLO, started_at=datetime.now(UTC), runtime=runtime())
-    pack, pack_json = msgspec.msgpack.Encoder().encode, msgspec.json.Encoder().encode
-    conversation, session, _ = asyncio.run(talk_once(options, targets[0], joiner))
+    learnt = asyncio.run(talk_once(options, targets[0], joiner))
+    conversation, pack = learnt.conversation, msgspec.msgpack.encode
+    session = msgspec.json.decode(learnt.session, type=Session)
     journal.add_targets([(number, target_key(each), True, pack(each)) for number, each in enumerate(targets, 1)])
     understood = [
         joiner.planned(number, each, facts_of_address(str(each.address))) for number, each in enumerate(targets, 1)
     ]
-    numbers = [journal.add_endpoint(each.keys[0])[0] for each in understood]
     journal.commit()
     spare_the_collector()
     began_s = time.process_time()
     for first in range(0, count, AT_A_TIME):
         batch = range(first, min(first + AT_A_TIME, count))
-        rows: list[tuple[bytes | None, bytes, int]] = []
+        rows = []
         for index in batch:
-            written = pack_json(session)
-            rows.append((pack(conversation), written, numbers[index]))
-            joiner.remember(understood[index].keys[0], session, written, conversation)
+            key, found = understood[index].keys[0], probed(conversation, session, learnt.shape)
+            became = Became(found.facts, found.session, found.shape)
+            rows.append((key, *became))
+            joiner.remember(key, became)
         journal.probed(rows)
         sink.write([joiner.join(understood[index]).line for index in batch])
         journal.written([index + 1 for index in batch])
