@@ -148,6 +148,7 @@ def _split_at(text: str, cells: int) -> tuple[str, str]:
 _WIDE = (
     "\u2e80-\u303f\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003fffd"
 )
+_FIRST_WIDE = "\u2e80"
 _OPENING = "（「『【《〈〔［｛"
 _CLOSING = "）」』】》〉〕］｝、。，．：；！？ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ…"
 
@@ -198,7 +199,7 @@ def _pieces(text: str, room: int) -> Iterator[tuple[str, str]]:
     blanks = ""
     for index, word in enumerate(text.split(" ")):
         blanks += " " if index else ""
-        for piece in (word,) if word.isascii() and word else _piece().findall(word):
+        for piece in _piece().findall(word) if max(word, default="") >= _FIRST_WIDE else filter(None, (word,)):
             rest = piece
             while cell_width(rest) > room:
                 head, rest = _split_at(rest, room)

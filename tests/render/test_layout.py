@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smtpprobe.render import layout
 from smtpprobe.render.layout import Column, Terminal, cell_width, cut, describe_terminal, pad, table_widths, wrap
 
 
@@ -95,3 +96,9 @@ def test_a_terminal_is_described_by_its_stream_and_environment(
 def test_a_plain_terminal_is_sent_no_escape_sequence() -> None:
     assert Terminal(80, False, True).paint("text", "error") == "text"
     assert Terminal(80, True, True).paint("text", "error") == "\x1b[1;31mtext\x1b[0m"
+
+
+def test_text_without_wide_characters_needs_no_rules_for_them() -> None:
+    layout._piece.cache_clear()
+    assert layout.wrap("Mail – “can” come  in…", 12) == ["Mail – “can”", "come  in…"]
+    assert layout._piece.cache_info().misses == 0
