@@ -30,6 +30,7 @@ from smtpprobe.evidence import (
     Reply,
     TlsMode,
 )
+from smtpprobe.opening import Opening
 from smtpprobe.replies import capabilities
 from smtpprobe.wire import Wire
 
@@ -98,6 +99,7 @@ class Talk:
         options: the times that steps may take.
         ehlo_name: how to introduce ourselves.
         clock: seconds since the probe began; at `Options.deadline_s` on it everything ends.
+        opening: the connection, where it is on its way already.
         on_decided: called once, as soon as nothing but the reply to QUIT is to come, or nothing at all. It must be
             quick, since QUIT goes out after it.
     """
@@ -109,6 +111,7 @@ class Talk:
         options: Options,
         ehlo_name: str,
         clock: Callable[[], float],
+        opening: Opening | None = None,
         on_decided: Callable[[], None] | None = None,
     ) -> None:
         self.endpoint = endpoint
@@ -116,7 +119,9 @@ class Talk:
         self._ehlo_name = ehlo_name.encode("ascii")
         self._clock = clock
         self._on_decided = on_decided
-        self._wire = Wire(endpoint, clock=clock, deadline_s=options.deadline_s, on_connected=self._go_on)
+        self._wire = Wire(
+            endpoint, clock=clock, deadline_s=options.deadline_s, on_connected=self._go_on, opening=opening
+        )
         self._defect: Exception | None = None
 
     async def run(self) -> None:

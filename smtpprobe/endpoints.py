@@ -77,6 +77,11 @@ def port_spec(port: int, role: Role | None = None) -> PortSpec:
     return PortSpec(port=port, role=role, tls=tls_mode(role))
 
 
+def host_of_address(address: str) -> MxHost:
+    """What stands in place of a host where the target is an address."""
+    return MxHost(name=address, origin=HostOrigin.GIVEN, addresses=(address,))
+
+
 def plan_endpoints(target: Target, resolution: Resolution, options: Options) -> tuple[Endpoint, ...]:
     """Say what to talk to: hosts as resolved, their addresses with IPv4 first, ports as given; at most `MAX_ENDPOINTS`.
 

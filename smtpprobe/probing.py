@@ -14,10 +14,8 @@ from __future__ import annotations
 import asyncio
 import platform
 import ssl
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, suppress
-from datetime import UTC, datetime
+from contextlib import AsyncExitStack, closing, suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -47,6 +45,7 @@ from smtpprobe.evidence import (
     Trust,
 )
 from smtpprobe.names import own_ehlo_name
+from smtpprobe.opening import Openings
 from smtpprobe.published import Published
 from smtpprobe.resolution import Resolver
 from smtpprobe.targets import parse_target
@@ -121,7 +120,11 @@ async def probe(
 
 
 async def collect(
-    target: Target | str, options: Options | None = None, *, on_progress: Callable[[Progress], None] | None = None
+    target: Target | str,
+    options: Options | None = None,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    openings: Openings | None = None,
 ) -> Evidence:
     """Collect all facts about a target. What the network does is in them; it raises nothing.
 
@@ -131,6 +134,7 @@ async def collect(
         target: anything that `parse_target` reads.
         options: None: the defaults.
         on_progress: told what happens while it happens. What it raises ends the probe.
+        openings: what `opening.set_out` made of the same target and options.
 
     Raises:
         TargetError: it is no target.
@@ -139,20 +143,28 @@ async def collect(
     """
     if isinstance(target, str):
         target = parse_target(target)
-    probing = _Probing(target, options if options is not None else Options(), on_progress)
-    try:
-        await probing.run()
-    except asyncio.CancelledError:
-        return probing.evidence(is_interrupted=True)
-    return probing.evidence()
+    with closing(openings or Openings(())) as under_way:
+        probing = _Probing(target, options if options is not None else Options(), on_progress, under_way)
+        try:
+            await probing.run()
+        except asyncio.CancelledError:
+            return probing.evidence(is_interrupted=True)
+        return probing.evidence()
 
 
 class _Probing:
     """One probe while it lasts."""
 
-    def __init__(self, target: Target, options: Options, on_progress: Callable[[Progress], None] | None) -> None:
-        self._began = time.monotonic()
-        self._started_at = datetime.now(UTC)
+    def __init__(
+        self,
+        target: Target,
+        options: Options,
+        on_progress: Callable[[Progress], None] | None,
+        openings: Openings,
+    ) -> None:
+        self._openings = openings
+        self._clock = openings.clock
+        self._started_at = openings.started_at
         self._target = target
         self._options = options
         self._ehlo_name = own_ehlo_name(options.ehlo_name)
@@ -177,10 +189,6 @@ class _Probing:
         self._turns: dict[tuple[str, int], asyncio.Lock] = {}
         self._certificates: dict[str, Certificate] = {}
         self._trust: dict[tuple[tuple[bytes, ...], str | None], Trust | None] = {}
-
-    def _clock(self) -> float:
-        """Seconds since the probe began."""
-        return time.monotonic() - self._began
 
     async def run(self) -> None:
         """Take all steps."""
@@ -232,6 +240,7 @@ class _Probing:
                 options=self._options,
                 ehlo_name=self._ehlo_name,
                 clock=self._clock,
+                opening=self._openings.take(endpoint),
                 on_decided=None if self._has_trials else lambda: self._decide(index),
             )
             self._talks[index] = talk

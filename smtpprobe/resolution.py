@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from smtpprobe.endpoints import host_of_address
 from smtpprobe.errors import OptionError
 from smtpprobe.evidence import (
     Family,
@@ -109,8 +110,7 @@ class Resolver:
         started_s = self._clock()
         mx: Lookup | None = None
         if target.name is None:
-            address = target.address or ""
-            hosts: tuple[MxHost, ...] = (MxHost(name=address, origin=HostOrigin.GIVEN, addresses=(address,)),)
+            hosts: tuple[MxHost, ...] = (host_of_address(target.address or ""),)
         elif target.kind is TargetKind.ENDPOINT or is_localhost(target.name):
             hosts = (await self._host(target.name, HostOrigin.GIVEN),)
         else:

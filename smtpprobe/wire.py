@@ -42,6 +42,7 @@ from smtpprobe.evidence import (
     TlsSession,
     Unsolicited,
 )
+from smtpprobe.opening import Opening
 from smtpprobe.oserrors import explain_os_error
 from smtpprobe.replies import parse_regular, parse_reply, reply_end
 
@@ -81,6 +82,7 @@ class Wire(SMTPProtocol):
         context: what TLS to speak; None: the usual context, made when it is needed.
         begin_tls: begins another kind of session than that of a context, for the server name that it is given.
         on_connected: called as soon as the connection stands.
+        opening: the connection, where it is on its way already.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Wire(SMTPProtocol):
         context: ssl.SSLContext | None = None,
         begin_tls: Callable[[str | None], tls.Layer] | None = None,
         on_connected: Callable[[], None] | None = None,
+        opening: Opening | None = None,
     ) -> None:
         super().__init__(asyncio.get_running_loop())
         self.endpoint = endpoint
@@ -114,6 +117,9 @@ class Wire(SMTPProtocol):
         self._context = context
         self._begin_tls = begin_tls
         self._on_connected = on_connected
+        self._opening = opening
+        self._heard_s: float | None = None
+        """When the first bytes came, if that was before anybody could look."""
         # The step that waits; what it waits for comes together in the buffer of the base.
         self._then: Callable[[Reply | Failure], None] | None = None
         self._sent: bytes | None = None
@@ -160,14 +166,14 @@ class Wire(SMTPProtocol):
         Returns:
             None once it stands, else why it does not.
         """
-        self.started_s = self._clock()
+        self.started_s = self._clock() if self._opening is None else self._opening.started_s
         self._usual_s = timeout_s
         left_s = self._deadline_s - self.started_s
         kind, detail = _out_of_time(timeout_s if timeout_s < left_s else None)
         try:
             if left_s > 0:
-                async with asyncio.timeout(min(timeout_s, left_s)):
-                    await self._loop.create_connection(lambda: self, self.endpoint.address, self.endpoint.port)
+                async with asyncio.timeout(self.started_s + min(timeout_s, left_s) - self._clock()):
+                    await self._open()
                 return None
         except OSError as error:
             if error.errno is not None:  # asyncio's own TimeoutError has none
@@ -176,6 +182,13 @@ class Wire(SMTPProtocol):
             self._fail_connect(FailureKind.INTERRUPTED, "")
             raise
         return self._fail_connect(kind, detail)
+
+    async def _open(self) -> None:
+        if self._opening is None:
+            await self._loop.create_connection(lambda: self, self.endpoint.address, self.endpoint.port)
+            return
+        self.connected_s, self._heard_s = await self._opening.stand()
+        await self._loop.create_connection(lambda: self, sock=self._opening.socket)
 
     def hang_up(self) -> None:
         """Close the connection, without waiting for the peer; may be called at any time, also again."""
@@ -307,7 +320,8 @@ class Wire(SMTPProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
-        self.connected_s = self._clock()
+        if self.connected_s is None:
+            self.connected_s = self._clock()
         self.local_address = str(transport.get_extra_info("sockname")[0])
         go_on, self._on_connected = self._on_connected, None  # a cycle less for the garbage collector
         if go_on is not None:
@@ -388,7 +402,8 @@ class Wire(SMTPProtocol):
             self._keep_unasked(data)
             return
         if not self._buffer:
-            self._first_byte_s = now_s = self._clock()
+            self._first_byte_s = now_s = self._clock() if self._heard_s is None else self._heard_s
+            self._heard_s = None
             if self._then is not None:
                 reply = parse_regular(data)
                 if reply is not None:
@@ -542,6 +557,8 @@ class Wire(SMTPProtocol):
         self._then = self._then_secure = self.connected_s = None
         self.failure = Failure(phase=Phase.CONNECT, kind=kind, detail=detail)
         self.hang_up()
+        if self._opening is not None and self.transport is None:
+            self._opening.close()
         return self.failure
 
     # --- time -------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from smtpprobe.evidence import Evidence, Options, Target
+from smtpprobe.opening import Openings
 from smtpprobe.probing import Decided, Progress, collect
 
 AT_ONCE: Final = 16
@@ -68,6 +69,7 @@ class Probes:
         *,
         on_progress: Callable[[int, Progress], None] | None = None,
         on_due: Callable[[int], None] | None = None,
+        openings: Openings | None = None,
     ) -> None:
         """Prepare them; they begin with the context.
 
@@ -75,11 +77,13 @@ class Probes:
             options: of all targets, or one for each.
             on_progress: told what happens to which target, by its place in `targets`.
             on_due: told which target is waited for from now on.
+            openings: connections that set out for the first target.
         """
         self._targets = targets
         self._options = [options] * len(targets) if isinstance(options, Options) else list(options)
         self._on_progress = on_progress
         self._on_due = on_due
+        self._openings = openings
         self._events: SimpleQueue[_Ended | _Step | _Broken] = SimpleQueue()
         self._loop = asyncio.new_event_loop()
         self._tasks: list[asyncio.Task[None]] = []
@@ -178,6 +182,7 @@ class Probes:
                     target,
                     self._options[number],
                     on_progress=lambda progress: self._events.put(_Step(number, progress)),
+                    openings=self._openings if number == 0 else None,
                 )
         except Exception as error:  # noqa: BLE001 - it is raised again in the main thread
             self._events.put(_Broken(error))

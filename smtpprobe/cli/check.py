@@ -73,23 +73,32 @@ def command(
         run = against(run, baseline)
     parsed = [each.target for each in run]
 
-    # What was typed is in order; now for what takes time to import.
     from contextlib import ExitStack
 
-    from smtpprobe.cli.background import Probes, stopping
     from smtpprobe.cli.files import replacing
     from smtpprobe.cli.outputs import writing
-    from smtpprobe.cli.progress import ProgressLine
-    from smtpprobe.cli.reporting import make_ready, report_at_once, report_on
+    from smtpprobe.opening import set_out
 
-    if any(each.name is not None for each in parsed):
-        import smtpprobe.stub  # noqa: F401 - the first packet is a question to the DNS
-
-    line = ProgressLine(parsed, shown.language)
     with ExitStack() as stack:
         kept = stack.enter_context(replacing(save)) if save is not None else None
         written = stack.enter_context(writing(wanted, shown))
-        probes = Probes(parsed, [each.options for each in run], on_progress=line.take, on_due=line.wait_for)
+
+        # What was typed is in order: the first packets leave, and then comes what takes time to import.
+        openings = set_out(run[0].target, run[0].options)
+        if any(each.name is not None for each in parsed):
+            import smtpprobe.stub  # noqa: F401 - the first packet is a question to the DNS
+        from smtpprobe.cli.background import Probes, stopping
+        from smtpprobe.cli.progress import ProgressLine
+        from smtpprobe.cli.reporting import make_ready, report_at_once, report_on
+
+        line = ProgressLine(parsed, shown.language)
+        probes = Probes(
+            parsed,
+            [each.options for each in run],
+            on_progress=line.take,
+            on_due=line.wait_for,
+            openings=openings,
+        )
         was_stopped = stack.enter_context(stopping(probes.stop))
         stack.enter_context(probes)
         stack.callback(line.erase)

@@ -87,24 +87,64 @@ def test_a_server_that_refuses_nothing_needs_no_more_than_is_usual(world: SmallW
     assert UNNEEDED.isdisjoint(modules)
 
 
-@pytest.mark.parametrize(
-    ("target", "spared"),
-    [
-        ("192.0.2.1", {"OpenSSL", "cryptography", "dns", "smtpprobe.checks", "smtpprobe.render.view"}),
-        ("mx.example.org", {"OpenSSL", "cryptography", "smtpprobe.checks", "smtpprobe.render.view"}),
-    ],
-)
-def test_the_network_is_spoken_to_before_what_judges_and_prints_is_loaded(target: str, spared: set[str]) -> None:
+JUDGING = {"OpenSSL", "cryptography", "smtpprobe.checks", "smtpprobe.reference.matching", "smtpprobe.render.view"}
+
+
+def loaded_before(moment: str, target: str) -> set[str]:
+    """What is imported until a moment, at which the program ends."""
     program = (
-        "import os, sys; from smtpprobe.cli import main; from smtpprobe.cli.background import Probes\n"
-        "def begin(probes): print(*sys.modules); sys.stdout.flush(); os._exit(0)\n"
-        "Probes.__enter__ = begin; main(sys.argv[1:])"
+        "import os, sys; from smtpprobe.cli import main\n"
+        "def end(): print(*sys.modules, flush=True); os._exit(0)\n"
+        f"{moment}; main(sys.argv[1:])"
     )
-    ended = subprocess.run([sys.executable, "-c", program, "check", target], capture_output=True, text=True, timeout=60)
-    modules = ended.stdout.split()
-    assert "smtpprobe.wire" in modules
-    assert spared.isdisjoint(modules)
-    assert ("smtpprobe.stub" in modules) is ("dns" not in spared), "the first packet is a question"
+    command = [sys.executable, "-c", program, "check", "--ehlo", "client.example.org", target]
+    return set(subprocess.run(command, capture_output=True, text=True, timeout=60).stdout.split())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing sets out early elsewhere")
+def test_the_first_packet_to_an_address_leaves_before_what_a_conversation_takes_is_loaded() -> None:
+    modules = loaded_before("sys.addaudithook(lambda event, _: event == 'socket.connect' and end())", "192.0.2.1")
+    assert "smtpprobe.endpoints" in modules
+    assert modules.isdisjoint({"aiosmtplib", "asyncio", "dns", "ssl"} | JUDGING)
+
+
+def test_a_name_is_asked_for_before_what_judges_and_prints_is_loaded() -> None:
+    begin = "from smtpprobe.cli.background import Probes; Probes.__enter__ = lambda _: end()"
+    modules = loaded_before(begin, "mx.example.org")
+    assert "smtpprobe.stub" in modules, "the first packet is a question"
+    assert modules.isdisjoint(JUDGING)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--ehlo", "under_score"],
+        ["--port", "smtps"],
+        ["--resolver", "dns.example.org"],
+        ["--resolve", "mx.example.org"],
+        ["-4", "-6"],
+        ["-q", "-v"],
+        ["-w", "5"],
+        ["--exit-code"],
+        ["--format", "morse"],
+        ["--baseline", "no/such/file"],
+        ["--ca", "no/such/file"],
+        ["--config", "no/such/file"],
+        ["--save", "no/such/file"],
+        ["--output", "json=no/such/file"],
+        ["192.0.2.1:port"],
+    ],
+    ids=" ".join,
+)
+def test_nothing_is_sent_where_what_was_typed_is_wrong(
+    wrong: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent: list[object] = []
+    monkeypatch.setattr("smtpprobe.opening.Opening", lambda endpoint, _: sent.append(endpoint))
+    monkeypatch.setattr("smtpprobe.wire.Wire.connect", lambda wire, _: sent.append(wire))
+    assert main(["check", "192.0.2.1", *wrong]) == 2
+    assert capsys.readouterr().err
+    assert not sent
 
 
 def test_loading_makes_way_for_the_network_as_long_as_it_is_spoken_to() -> None:
