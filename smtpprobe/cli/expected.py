@@ -147,9 +147,7 @@ def _judge(evidence: Evidence) -> Report:
 def _config(file: str | None) -> tuple[str, Config | None]:
     """Read the file that was named, or that there is; most runs have none, and import nothing for it."""
     if file is None:
-        if not any(os.path.isfile(each) for each in ("smtpprobe.toml", "pyproject.toml")):
-            return "", None
-        from smtpprobe.expectations.reading import find_config
+        from smtpprobe.expectations.finding import find_config
 
         file = find_config()
         if file is None:

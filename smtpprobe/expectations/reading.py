@@ -11,6 +11,7 @@ from typing import Any, Final, get_args, get_type_hints
 import msgspec
 
 from smtpprobe.errors import ConfigError, SmtpprobeError
+from smtpprobe.expectations.finding import FILE, MAX_BYTES, PYPROJECT, PYPROJECT_TABLE
 from smtpprobe.expectations.lines import Path, line_of, lines_of
 from smtpprobe.expectations.model import Config, Table
 from smtpprobe.expectations.wording import (
@@ -21,41 +22,6 @@ from smtpprobe.expectations.wording import (
     parse_reply_wanted,
     seconds,
 )
-
-FILE: Final = "smtpprobe.toml"
-PYPROJECT: Final = "pyproject.toml"
-PYPROJECT_TABLE: Final = ("tool", "smtpprobe")
-
-MAX_BYTES: Final = 4 * 1024 * 1024
-"""A larger file is none that a person wrote."""
-
-
-def find_config(folder: str = ".") -> str | None:
-    """Find the file of a folder: ``smtpprobe.toml``, else a ``pyproject.toml`` with our table; None without either."""
-    own = os.path.join(folder, FILE)
-    if os.path.isfile(own):
-        return os.path.normpath(own)
-    other = os.path.join(folder, PYPROJECT)
-    try:
-        with open(other, "rb") as stream:
-            data = stream.read(MAX_BYTES)
-    except OSError:
-        return None
-    return os.path.normpath(other) if _has_table(data) else None
-
-
-def _has_table(data: bytes) -> bool:
-    """Tell whether a ``pyproject.toml`` has our table, however it is written; one that is no TOML may mean it to."""
-    if PYPROJECT_TABLE[-1].encode() not in data:
-        return False
-    import tomllib
-
-    try:
-        found = tomllib.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        return b"[tool.smtpprobe" in data
-    tools = found.get("tool")
-    return isinstance(tools, dict) and "smtpprobe" in tools
 
 
 def read_config(file: str) -> Config:

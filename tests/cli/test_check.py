@@ -64,6 +64,7 @@ def test_a_report_in_text_needs_no_library_of_another_format(world: SmallWorld) 
 
 
 UNNEEDED = {
+    "smtpprobe.expectations.reading",
     "smtpprobe.reference.lasting",
     "smtpprobe.reference.reading",
     "smtpprobe.reference.wording",
@@ -78,6 +79,7 @@ def test_a_server_that_refuses_nothing_needs_no_more_than_is_usual(world: SmallW
         "import sys; from smtpprobe.cli import main; status = main(sys.argv[1:]);"
         "print(status, *sys.modules, file=sys.stderr)"
     )
+    (tmp_path / "pyproject.toml").write_text('[project]\ndependencies = ["smtpprobe"]\n')
     command = ["check", *world.options, world.target("healthy")]
     ended = subprocess.run(
         [sys.executable, "-c", program, *command], capture_output=True, text=True, timeout=60, cwd=tmp_path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from datetime import date
 from pathlib import Path
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 from smtpprobe.cli import COMMANDS
 from smtpprobe.errors import ConfigError, SmtpprobeError
 from smtpprobe.evidence import Family, Phase, PortSpec, Question, Role, TlsMode
+from smtpprobe.expectations.finding import find_config
 from smtpprobe.expectations.lines import line_of, lines_of
 from smtpprobe.expectations.planning import plan
-from smtpprobe.expectations.reading import find_config, parse_config, read_config
+from smtpprobe.expectations.reading import parse_config, read_config
 from smtpprobe.expectations.wording import fits, parse_mx, parse_reply_wanted
 from smtpprobe.replies import parse_reply
 
@@ -168,6 +170,33 @@ def test_the_file_is_looked_for_under_two_names(tmp_path: Path) -> None:
     assert find_config(str(tmp_path)) == str(project)
     (tmp_path / "smtpprobe.toml").write_text("")
     assert find_config(str(tmp_path)) == str(tmp_path / "smtpprobe.toml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[tool.smtpprobe]",
+        "[tool.smtpprobe.targets.mail]",
+        """[ 'tool' . "smtpprobe" ]""",
+        "\ufeff[tool]\nsmtpprobe.targets = {}",
+        "tool.smtpprobe.targets = {}",
+        "tool = { smtpprobe = {} }",
+        'tool = { ruff = {}, "smtpprobe".targets = {} }',
+        '["to\\u006fl".smtpprobe]',
+    ],
+)
+def test_our_table_is_found_however_it_is_written(text: str, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(text, "utf-8")
+    assert find_config(str(tmp_path)) is not None
+
+
+def test_a_project_that_only_uses_us_is_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tomllib", None)
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "tool"\ndependencies = ["smtpprobe[pytest]"]\n[tool.mypy]\nfiles = ["smtpprobe"]\n'
+        "[project.scripts]\nsmtpprobe = 'smtpprobe.cli:program'\n"
+    )
+    assert find_config(str(tmp_path)) is None
 
 
 def test_the_example_of_the_readme_can_be_read() -> None:
