@@ -236,6 +236,8 @@ def mail_exchanges(records: Iterable[str]) -> list[tuple[int, str]]:
 
 def is_address(name: str) -> bool:
     """An address literal, or an address, where a name belongs."""
+    if name[-1:].isalpha() and ":" not in name:
+        return False  # as nearly all; spares an exception for each host of a scan
     try:
         ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -380,9 +380,16 @@ def provider_of(host: str | None) -> str | None:
     """
     if host is None:
         return None
+    # The hosts of a provider have the same parent, which is looked up once; the host only where that is a suffix.
+    _, _, parent = host.partition(".")
+    return _registered(parent) or _registered(host) or ".".join(host.split(".")[-2:])
+
+
+@lru_cache(maxsize=4096)
+def _registered(name: str) -> str | None:
     suffixes = _suffixes()
-    found = None if suffixes is None else suffixes.privatesuffix(host)
-    return found or ".".join(host.split(".")[-2:])
+    found: str | None = None if suffixes is None else suffixes.privatesuffix(name)
+    return found
 
 
 @cache

@@ -47,6 +47,7 @@ from smtpprobe.evidence import (
 )
 from smtpprobe.names import is_localhost
 from smtpprobe.resolution import MAX_MX_HOSTS, LookupSource, Resolver, is_address, mail_exchanges
+from smtpprobe.scan.datagrams import Asker, make_asker
 from smtpprobe.scan.results import Session
 from smtpprobe.scan.session import LightSession, Times
 from smtpprobe.scan.sockets import connector
@@ -66,13 +67,6 @@ TICK_S: Final = 0.25
 """How often it is looked whether the time of a step is up; a step may take as much longer."""
 
 
-def is_fast() -> bool:
-    """Whether c-ares is there to ask the questions of a light scan."""
-    from importlib.util import find_spec
-
-    return find_spec("aiodns") is not None
-
-
 _ADDRESS_TYPES: Final = {Family.ANY: ("A", "AAAA"), Family.IPV4: ("A",), Family.IPV6: ("AAAA",)}
 
 
@@ -85,11 +79,8 @@ class Depth(StrEnum):
     @property
     def targets_at_once(self) -> int:
         """How many targets may be asked about at once, so that no question waits long for its turn: the usual stub has
-        64 open (`stub.QUESTIONS_AT_ONCE`), and a full scan asks a dozen of each domain. More than some 300 answers at
-        once do not fit the buffer of the one socket of c-ares."""
-        if self is Depth.FULL:
-            return 32
-        return 200 if is_fast() else 64
+        64 open (`stub.QUESTIONS_AT_ONCE`), and a full scan asks a dozen of each domain."""
+        return 32 if self is Depth.FULL else 200
 
 
 class Facts(Fact, frozen=True, kw_only=True):
@@ -105,6 +96,15 @@ class Resolved(NamedTuple):
     facts: Facts
     certificates: tuple[tuple[str, bytes], ...] = ()
     """Those of the policy host: SHA-256, DER."""
+
+
+class _Begun(NamedTuple):
+    """A host whose addresses were asked for."""
+
+    name: str
+    origin: HostOrigin
+    preference: int | None
+    questions: tuple[asyncio.Future[Lookup], ...]
 
 
 class Probed(msgspec.Struct, frozen=True, array_like=True):
@@ -173,7 +173,7 @@ class Worker:
         }
         self._times = Times(self.clock, options.timeout_s, options.greeting_timeout_s, options.deadline_s)
         self._context: ssl.SSLContext = tls.client_context()
-        self._hosts: OrderedDict[str, asyncio.Future[tuple[Lookup, ...]]] = OrderedDict()
+        self._hosts: OrderedDict[str, tuple[asyncio.Future[Lookup], ...]] = OrderedDict()
         self._trust: OrderedDict[tuple[tuple[bytes, ...], str | None], Trust | None] = OrderedDict()
         self._leaves: OrderedDict[str, Certificate] = OrderedDict()
         self._roots: Roots | None = None
@@ -187,15 +187,14 @@ class Worker:
         return time.monotonic() - self._began
 
     @cached_property
-    def _source(self) -> LookupSource:
-        """Who answers questions; a scan of addresses has none."""
-        if self._depth is Depth.LIGHT:
-            from smtpprobe.scan.cares import fast_source
+    def _asker(self) -> Asker:
+        """Who answers the questions of a light scan; one of addresses has none."""
+        return make_asker(self._options)
 
-            fast = fast_source(self._options)
-            if fast is not None:
-                return fast
-        return make_stub(self._options)
+    @cached_property
+    def _source(self) -> LookupSource:
+        """Who answers all others."""
+        return self._asker if self._depth is Depth.LIGHT else make_stub(self._options)
 
     async def close(self) -> None:
         """Break off what runs, and wait until its sockets are closed."""
@@ -207,9 +206,8 @@ class Worker:
             talk.cancel()
         await asyncio.gather(*self._talks, return_exceptions=True)
         await self._connector.close()
-        close = getattr(vars(self).get("_source"), "close", None)
-        if close is not None:
-            await close()
+        if "_asker" in vars(self):
+            await self._asker.close()
 
     # --- asking -----------------------------------------------------------------------------------------------------
 
@@ -230,26 +228,25 @@ class Worker:
             return await Resolver(self._options, self.clock, source=self._source).resolve(target)
         started_s = self.clock()
         mx: Lookup | None = None
+        begun: list[_Begun] = []
         if target.kind is TargetKind.ENDPOINT:
-            hosts = [await self._host(name, HostOrigin.GIVEN)]
+            begun.append(self._begin(name, HostOrigin.GIVEN))
         else:
-            mx = await self._source.lookup(name, "MX")
-            hosts = []
+            mx = await self._asker.ask(name, "MX")
             if mx.status is LookupStatus.NO_DATA:
-                hosts = [await self._host(name, HostOrigin.IMPLICIT_MX)]  # RFC 5321 5.1
-            elif mx.records:
-                exchanges = mail_exchanges(mx.records)
-                if len(exchanges) == 1:
-                    hosts = [await self._mx_host(exchanges[0][1], exchanges[0][0], 0)]
+                begun.append(self._begin(name, HostOrigin.IMPLICIT_MX))  # RFC 5321 5.1
+            for rank, (preference, host) in enumerate(mail_exchanges(mx.records)):
+                if rank >= MAX_MX_HOSTS or is_localhost(host) or is_address(host):
+                    begun.append(_Begun(host, HostOrigin.MX, preference, ()))
                 else:
-                    hosts = list(
-                        await asyncio.gather(
-                            *(
-                                self._mx_host(host, preference, rank)
-                                for rank, (preference, host) in enumerate(exchanges)
-                            )
-                        )
-                    )
+                    begun.append(self._begin(host, HostOrigin.MX, preference))
+        hosts = []
+        for host, origin, preference_of, questions in begun:
+            lookups = tuple([await each for each in questions])
+            addresses = tuple(dict.fromkeys([record for found in lookups for record in found.records]))
+            hosts.append(
+                MxHost(name=host, origin=origin, preference=preference_of, addresses=addresses, lookups=lookups)
+            )
         return Resolution(
             name=name,
             mx=mx,
@@ -258,34 +255,17 @@ class Worker:
             elapsed_s=self.clock() - started_s,
         )
 
-    async def _mx_host(self, name: str, preference: int, rank: int) -> MxHost:
-        if rank >= MAX_MX_HOSTS or is_localhost(name) or is_address(name):
-            return MxHost(name=name, origin=HostOrigin.MX, preference=preference)
-        return await self._host(name, HostOrigin.MX, preference)
-
-    async def _host(self, name: str, origin: HostOrigin, preference: int | None = None) -> MxHost:
-        known = self._hosts.get(name)
-        if known is None:
-            known = self._hosts[name] = self._loop.create_future()
+    def _begin(self, name: str, origin: HostOrigin, preference: int | None = None) -> _Begun:
+        """Ask for the addresses of a host, unless somebody has."""
+        questions = self._hosts.get(name)
+        if questions is None:
+            ask = self._asker.ask
+            questions = self._hosts[name] = tuple([ask(name, each) for each in _ADDRESS_TYPES[self._options.family]])
             if len(self._hosts) > HOSTS_KEPT:
                 self._hosts.popitem(last=False)
-            try:
-                types = _ADDRESS_TYPES[self._options.family]
-                known.set_result(tuple(await asyncio.gather(*(self._source.lookup(name, each) for each in types))))
-            except asyncio.CancelledError:
-                self._hosts.pop(name, None)
-                known.cancel()
-                raise
         else:
             self._hosts.move_to_end(name)
-        lookups = known.result() if known.done() else await asyncio.shield(known)
-        return MxHost(
-            name=name,
-            origin=origin,
-            preference=preference,
-            addresses=tuple(dict.fromkeys([record for found in lookups for record in found.records])),
-            lookups=lookups,
-        )
+        return _Begun(name, origin, preference, questions)
 
     async def _resolve_fully(self, target: Target) -> Resolved:
         from smtpprobe.published import Published
