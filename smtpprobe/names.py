@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
+from os import PathLike
 from typing import Final
 
 from smtpprobe.errors import OptionError, SmtpprobeError
@@ -28,7 +28,8 @@ _DNS_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?", re.ASCII)
 MAX_SHOWN: Final = 80
 """Characters of a wrong value that a message repeats."""
 
-HOSTS_FILE: Final = Path("/etc/hosts")
+HOSTS_FILE: Final = "/etc/hosts"
+"""A plain text, since `pathlib` takes longer to import than all of this."""
 
 NOT_FOR_OTHERS: Final = ("localhost", "localdomain", "local", "internal", "home.arpa", "invalid")
 """Domains that mean nothing outside one's own network (RFC 6761, RFC 6762, RFC 8375, and habits): as an EHLO name they
@@ -130,7 +131,7 @@ def own_ehlo_name(chosen: str | None = None, *, host_name: str | None = None, ad
     return address_literal(address if address is not None else find_own_address())
 
 
-def find_fqdn(host_name: str, hosts_file: Path = HOSTS_FILE) -> str | None:
+def find_fqdn(host_name: str, hosts_file: str | PathLike[str] = HOSTS_FILE) -> str | None:
     """The full name of this host, from what it calls itself and the hosts file, where systems note it.
 
     The DNS is not asked, as `socket.getfqdn` would: that takes seconds where no resolver answers.
@@ -143,7 +144,8 @@ def find_fqdn(host_name: str, hosts_file: Path = HOSTS_FILE) -> str | None:
     if not host_name or is_localhost(host_name.lower()):
         return None  # It was never named; what the file says of localhost is no name of ours.
     try:
-        lines = hosts_file.read_text("utf-8", "replace").splitlines()
+        with open(hosts_file, encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()
     except OSError:
         return None
     for line in lines:
