@@ -75,24 +75,34 @@ class Opening:
                 await is_settled.wait()
             finally:
                 loop.remove_writer(self.socket)
-            self._errno = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if self._errno:
-            raise OSError(self._errno, os.strerror(self._errno))
-        return self._times()
+        info, now_s = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES), self._clock()
+        (round_trip_us,) = unpack_from("=I", info, _ROUND_TRIP)
+        if round_trip_us:  # it stood, even if it has ended since, which is for whoever reads from it
+            connected_s = min(now_s, self.started_s + round_trip_us / 1e6)
+        else:
+            self._raise_error()
+            connected_s = now_s
+        if not self._has_something():
+            return connected_s, None
+        (silence_ms,) = unpack_from("=I", info, _LAST_DATA_RECEIVED)
+        return connected_s, max(connected_s, now_s - silence_ms / 1e3)
 
     def close(self) -> None:
         """Close the connection; it must not be anybody's by now."""
         self.socket.close()
 
-    def _times(self) -> tuple[float, float | None]:
-        info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
-        now_s = self._clock()
-        (round_trip_us,) = unpack_from("=I", info, _ROUND_TRIP)
-        connected_s = min(now_s, self.started_s + round_trip_us / 1e6) if round_trip_us else now_s
-        if not select.select((self.socket,), (), (), 0)[0]:
-            return connected_s, None
-        (silence_ms,) = unpack_from("=I", info, _LAST_DATA_RECEIVED)
-        return connected_s, max(connected_s, now_s - silence_ms / 1e3)
+    def _raise_error(self) -> None:
+        """Tell why the connection does not come about, unless it does."""
+        is_under_way = self._errno in (0, errno.EINPROGRESS)
+        error = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if is_under_way else self._errno
+        if error:
+            raise OSError(error, os.strerror(error))
+
+    def _has_something(self) -> bool:
+        """Tell whether there is something to be read, which is left where it is."""
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        return bool(poll.poll(0))
 
 
 class Openings:

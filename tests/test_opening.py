@@ -15,7 +15,7 @@ from smtpprobe import opening
 from smtpprobe.endpoints import host_of_address, plan_endpoints
 from smtpprobe.errors import OptionError
 from smtpprobe.evidence import Endpoint, Failure, FailureKind, Options, Phase, Resolution, TlsMode
-from smtpprobe.lab.scripted import ScriptedServer, Stall, greeting, serve
+from smtpprobe.lab.scripted import Close, Reset, ScriptedServer, Stall, Step, greeting, serve
 from smtpprobe.opening import Opening, Openings, set_out
 from smtpprobe.probing import collect
 from smtpprobe.targets import parse_target
@@ -138,6 +138,22 @@ async def test_a_refusal_is_told_as_ever() -> None:
     assert failure.detail.startswith("ECONNREFUSED: ")
     assert wire.connected_s is None
     assert is_closed(begun)
+
+
+@pytest.mark.parametrize(("step", "kind"), [(Reset(), FailureKind.RESET), (Close(), FailureKind.CLOSED)])
+async def test_a_connection_that_ended_before_anybody_looked_had_stood(step: Step, kind: FailureKind) -> None:
+    async with ScriptedServer((step,)) as server:
+        begun = Opening(endpoint(server), clock())
+        await until(lambda: bool(server.visits))
+        await server.idle()
+        wire = Wire(endpoint(server), clock=clock(), deadline_s=60.0, opening=begun)
+        assert await wire.connect(LONG_S) is None
+        failure = await wire.greeting(LONG_S)
+        wire.hang_up()
+        await wire.wait_closed()
+    assert isinstance(failure, Failure)
+    assert (failure.phase, failure.kind) == (Phase.GREETING, kind)
+    assert wire.connected_s is not None
 
 
 @pytest.mark.parametrize(
