@@ -75,6 +75,7 @@ class Opening:
                 await is_settled.wait()
             finally:
                 loop.remove_writer(self.socket)
+        is_heard = self._has_something()
         info, now_s = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES), self._clock()
         (round_trip_us,) = unpack_from("=I", info, _ROUND_TRIP)
         if round_trip_us:  # it stood, even if it has ended since, which is for whoever reads from it
@@ -82,7 +83,7 @@ class Opening:
         else:
             self._raise_error()
             connected_s = now_s
-        if not self._has_something():
+        if not is_heard:
             return connected_s, None
         (silence_ms,) = unpack_from("=I", info, _LAST_DATA_RECEIVED)
         return connected_s, max(connected_s, now_s - silence_ms / 1e3)
