@@ -87,7 +87,7 @@ def lines(name: str) -> list[str]:
 
 def list_of(cell: str, separator: str = ",") -> tuple[str, ...]:
     """The parts of a cell, ``-`` being none."""
-    return () if cell == "-" else tuple(part.strip() for part in cell.split(separator))
+    return () if cell == "-" else tuple(map(str.strip, cell.split(separator)))
 
 
 def or_none(cell: str) -> str | None:

@@ -179,4 +179,4 @@ def wordings() -> tuple[WordingRow, ...]:
 
 def _examples(cell: str) -> tuple[str, ...]:
     """Examples are separated by `` || ``; a line end inside one is written ``\\n``."""
-    return () if cell == "-" else tuple(part.replace("\\n", "\n") for part in cell.split(" || "))
+    return () if cell == "-" else tuple(cell.replace("\\n", "\n").split(" || "))
