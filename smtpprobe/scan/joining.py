@@ -29,7 +29,7 @@ from smtpprobe.evidence import (
 )
 from smtpprobe.report import Report, Severity
 from smtpprobe.scan.journal import Became, Known
-from smtpprobe.scan.results import RESULT_SCHEMA, Found, Verdict
+from smtpprobe.scan.results import RESULT_SCHEMA, Verdict
 from smtpprobe.scan.summing import Judge, Judgement, judgement, put_together
 from smtpprobe.scan.worker import Depth, Facts
 
@@ -50,7 +50,7 @@ class _Host(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Result(msgspec.Struct, frozen=True, kw_only=True):
-    """`results.Result`, field by field, with such hosts."""
+    """`results.Result`, field by field, with such hosts, and findings that are written already."""
 
     schema: str
     line: int
@@ -61,7 +61,7 @@ class _Result(msgspec.Struct, frozen=True, kw_only=True):
     mx: str | None
     is_null_mx: bool
     hosts: tuple[_Host, ...]
-    findings: tuple[Found, ...]
+    findings: msgspec.Raw
     provider: str | None
     dane: str | None
     mta_sts: str | None
@@ -261,7 +261,7 @@ class Joiner:
                         for host in resolution.hosts
                     ]
                 ),
-                findings=judged.findings,
+                findings=msgspec.Raw(judged.written),
                 provider=provider,
                 dane=dane,
                 mta_sts=mta_sts,

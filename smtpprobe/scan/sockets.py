@@ -25,8 +25,11 @@ _TURNS_TO_TELL: Final = 3
 _BEGUN: Final = (0, EINPROGRESS)
 
 # Not everywhere, as `Sockets` is not.
-EPOLLIN: Final[int] = getattr(select, "EPOLLIN", 0)
+EPOLLERR: Final[int] = getattr(select, "EPOLLERR", 0)
 EPOLLOUT: Final[int] = getattr(select, "EPOLLOUT", 0)
+_ENDS: Final[int] = EPOLLERR | getattr(select, "EPOLLHUP", 0) | getattr(select, "EPOLLRDHUP", 0)
+_EVENTS: Final[int] = EPOLLOUT | getattr(select, "EPOLLIN", 0) | _ENDS | getattr(select, "EPOLLET", 0)
+"""Whatever is new, each once: so nothing need be asked for again."""
 MSG_NOSIGNAL: Final[int] = getattr(socket, "MSG_NOSIGNAL", 0)
 SOCK_NONBLOCK: Final[int] = getattr(socket, "SOCK_NONBLOCK", 0)
 
@@ -84,7 +87,7 @@ class Sockets:
             if number not in _BEGUN:
                 raise OSError(number, "")
             descriptor = opened.fileno()
-            self._epoll.register(descriptor, EPOLLOUT)
+            self._epoll.register(descriptor, _EVENTS)
         except OSError as error:
             if opened is not None:
                 opened.close()
@@ -117,41 +120,38 @@ class Sockets:
             self._loop.call_soon(self._tell_ended)
         self._ended.append(connection)
 
-    def watch(self, connection: _Connection, events: int) -> None:
-        """Ask to be told of other events than until now."""
-        self._epoll.modify(connection.descriptor, events)
-
     # --- the loop ---------------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
         connections = self._by_number
         self._is_turning = True
-        try:
-            for number, events in self._epoll.poll(0, _EVENTS_AT_ONCE):
-                connection = connections.get(number)
-                if connection is None:
-                    continue  # closed in this turn
+        for number, events in self._epoll.poll(0, _EVENTS_AT_ONCE):
+            connection = connections.get(number)
+            if connection is None:
+                continue  # closed in this turn
+            try:
                 if connection.is_made:
                     connection.go_on(events)
                 else:
                     self._made(connection, events)
                 if self._ended:
                     self._tell_ended()
-        finally:
-            self._is_turning = False
-            if self._ended:  # somebody has a defect, which is told; the others go on
-                self._loop.call_soon(self._tell_ended)
+            except Exception as defect:  # noqa: BLE001 - of one talker, and what is new for the others comes only once
+                connection.lose(defect)
+                self._loop.call_exception_handler({"message": "a talker failed", "exception": defect})
+        self._is_turning = False
+        if self._ended:
+            self._loop.call_soon(self._tell_ended)
 
     def _made(self, connection: _Connection, events: int) -> None:
-        if events != EPOLLOUT:
-            number = connection.socket.getsockopt(SOL_SOCKET, SO_ERROR)
-            if number:
-                connection.error = OSError(number, "")
-                self.end(connection)
-                return
+        if events & EPOLLERR:
+            connection.error = OSError(connection.socket.getsockopt(SOL_SOCKET, SO_ERROR), "")
+            self.end(connection)
+            return
         connection.is_made = True
-        self._epoll.modify(connection.descriptor, EPOLLIN)
         connection.talker.connection_made(connection)
+        if events != EPOLLOUT:
+            connection.go_on(events)
 
     def _tell_ended(self) -> None:
         while self._ended:
@@ -159,7 +159,8 @@ class Sockets:
             if connection.is_made:
                 connection.talker.connection_lost(connection.error)
             else:
-                connection.talker.not_connected(connection.error or OSError())
+                error = connection.error
+                connection.talker.not_connected(error if isinstance(error, OSError) else OSError())
 
 
 class _Connection(asyncio.BaseTransport):
@@ -187,7 +188,7 @@ class _Connection(asyncio.BaseTransport):
         self.socket = opened
         self.descriptor = descriptor
         self.is_made = False
-        self.error: OSError | None = None
+        self.error: Exception | None = None
 
     def write(self, data: bytes) -> None:
         """Send it, now or as soon as there is room."""
@@ -204,44 +205,46 @@ class _Connection(asyncio.BaseTransport):
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError as error:
-            self._lose(error)
+            self.lose(error)
             return
         if sent < len(data):
             self._unsent = data[sent:]
-            self._owner.watch(self, EPOLLIN | EPOLLOUT)
 
     def is_closing(self) -> bool:
         return self._is_closing
 
     def abort(self) -> None:
         """Close it; what could not be sent is not sent any more."""
-        self._lose(None)
+        self.lose(None)
 
     close = abort
 
     def go_on(self, events: int) -> None:
-        """Take what has come, and send what was left."""
-        if events != EPOLLOUT:
-            try:
-                data = self.socket.recv(_READ_BYTES)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                self._lose(error)
-                return
-            self._has_spoken = False
-            if data:
-                self.talker.data_received(data)
-            else:
-                self.talker.eof_received()
-                self._lose(None)
-        if events & EPOLLOUT and not self._is_closing:
+        """Take all that has come, and send what was left."""
+        if events & ~EPOLLOUT:
+            is_last = False
+            while not (is_last or self._is_closing):
+                try:
+                    data = self.socket.recv(_READ_BYTES)
+                except (BlockingIOError, InterruptedError):
+                    break
+                except OSError as error:
+                    self.lose(error)
+                    return
+                self._has_spoken = False
+                if data:
+                    # Less than there is room for is all that there is, unless the end has come, too.
+                    is_last = len(data) < _READ_BYTES and not events & _ENDS
+                    self.talker.data_received(data)
+                else:
+                    self.talker.eof_received()
+                    self.lose(None)
+        if self._unsent and events & EPOLLOUT and not self._is_closing:
             data, self._unsent = self._unsent, b""
-            self._owner.watch(self, EPOLLIN)
-            if data:
-                self.write(data)
+            self.write(data)
 
-    def _lose(self, error: OSError | None) -> None:
+    def lose(self, error: Exception | None) -> None:
+        """Close it for a reason; None: because somebody wants it."""
         if not self._is_closing:
             self._is_closing = True
             self.error = error

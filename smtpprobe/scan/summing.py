@@ -211,6 +211,8 @@ class Judgement(msgspec.Struct, frozen=True):
 
     outcome: Severity
     findings: tuple[Found, ...]
+    written: bytes
+    """The findings in JSON."""
 
 
 class Judge:
@@ -247,10 +249,8 @@ def judgement(report: Report) -> Judgement:
     found = [Found(id=each, severity=gravest[each], count=count[each]) for each in gravest]
     found.sort(key=lambda each: GRAVITY.index(each.severity))
     grave = [each.severity for each in found if each.severity is not Severity.INFO]
-    return Judgement(
-        outcome=grave[0] if grave else Severity.OK,
-        findings=tuple(each for each in found if each.severity is not Severity.OK),
-    )
+    findings = tuple(each for each in found if each.severity is not Severity.OK)
+    return Judgement(grave[0] if grave else Severity.OK, findings, msgspec.json.encode(findings))
 
 
 # --- the shape of facts ---------------------------------------------------------------------------------------------

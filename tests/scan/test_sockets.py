@@ -227,8 +227,9 @@ async def test_a_defect_of_one_touches_no_other(connector: Connector, listening:
     ):
         await loop.sock_sendall(one, b"220\r\n")
         await loop.sock_sendall(other, b"220\r\n")
-        await until(lambda: bool(sound.data) and bool(reports))
+        await until(lambda: bool(sound.data) and defective.is_over)
     assert [str(each) for each in reports] == ["cannot happen"]
+    assert str(defective.error) == "cannot happen"
 
 
 async def test_closing_tells_what_is_not_told_yet(connector: Connector, listening: socket.socket) -> None:
