@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import click
 
@@ -147,20 +147,11 @@ def group(context: click.Context) -> int | None:
     return EXIT_USAGE
 
 
-def program() -> NoReturn:
-    """Be the program: do what this process was called for, and end it with the exit status.
-
-    Modules and tables stay as long as the process does, so to go through them for garbage finds nothing, again and
-    again while they are loaded and once more in the end: a sixth of the CPU of a check.
-    """
-    gc.disable()
-    status = main()
-    gc.freeze()
-    sys.exit(status)
-
-
 def settle() -> None:
-    """Have garbage collected from now on, of what is not there yet; nothing changes where that is done anyway."""
+    """Have garbage collected from now on, of what is not there yet; nothing changes where that is done anyway.
+
+    The program begins without; see `smtpprobe.__main__`.
+    """
     if not gc.isenabled():
         gc.freeze()
         gc.enable()

@@ -20,7 +20,10 @@ EXIT_STATUS: Final = {
 
 
 def make_ready(format: str) -> None:
-    """Load the checks, the format, and of the code book what any server needs: a refusal asks for more of it."""
+    """Load what TLS, judging and printing take, and of the code book what any server needs: a refusal asks for more."""
+    from smtpprobe.tls import client_context
+
+    client_context()  # else it is made within the time that is measured for the first handshake
     import smtpprobe.checks  # noqa: F401 - to have it loaded
     from smtpprobe.evidence import Phase
     from smtpprobe.reference import explain, identify

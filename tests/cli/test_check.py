@@ -159,8 +159,8 @@ def test_loading_makes_way_for_the_network_as_long_as_it_is_spoken_to() -> None:
 
 def test_garbage_is_collected_while_targets_are_probed(world: SmallWorld) -> None:
     program = (
-        "import gc, sys; from smtpprobe import cli; main = cli.main;"
-        "cli.main = lambda: [main(), print(gc.isenabled(), file=sys.stderr)][0]; cli.program()"
+        "import gc, sys; from smtpprobe import __main__, cli; main = cli.main;"
+        "cli.main = lambda: [main(), print(gc.isenabled(), file=sys.stderr)][0]; __main__.program()"
     )
     command = ["check", *world.options, world.target("healthy")]
     ended = subprocess.run([sys.executable, "-c", program, *command], capture_output=True, text=True, timeout=60)

@@ -14,7 +14,8 @@ import click
 import pytest
 
 from smtpprobe import __version__, cli
-from smtpprobe.cli import COMMANDS, main, program, settle
+from smtpprobe.__main__ import program
+from smtpprobe.cli import COMMANDS, main, settle
 from smtpprobe.errors import OptionError
 
 HEAVY = {"asyncio", "dns", "aiosmtplib", "cryptography", "OpenSSL", "rich", "ssl"}
@@ -185,4 +186,4 @@ def test_in_a_process_of_somebody_else_nothing_is_kept_from_the_collector() -> N
 
 def test_the_script_is_the_program() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
-    assert project["project"]["scripts"]["smtpprobe"] == "smtpprobe.cli:program"
+    assert project["project"]["scripts"]["smtpprobe"] == "smtpprobe.__main__:program"
