@@ -430,6 +430,7 @@ class LightSession(asyncio.Protocol):
         transport.abort()  # what the system has not taken by now nobody waits for
 
     def _tell(self) -> None:
+        self._transport = None  # which knows us: neither would be gone before somebody looks for such pairs
         then, self._then = self._then, None
         if then is not None:
             then(self)
