@@ -328,11 +328,13 @@ class Joiner:
 
 
 def _status(lookups: tuple[object, ...]) -> str | None:
+    if not lookups:
+        return None
     statuses = [str(getattr(each, "status", "")) for each in lookups]
     for better in ("overridden", "answered"):
         if better in statuses:
             return better
-    return statuses[0] if statuses else None
+    return statuses[0]
 
 
 def _verdicts(report: Report) -> tuple[Verdict, ...]:

@@ -278,7 +278,7 @@ def put_together(
     Args:
         shaped: each endpoint that was talked to, with the shape of its conversation.
     """
-    if policies != _NO_POLICIES or not shaped:
+    if not shaped or (policies is not NO_POLICIES and policies != NO_POLICIES):
         return None
     of_resolution = _shape_of_resolution(resolution)
     if of_resolution is None:
@@ -303,7 +303,8 @@ def put_together(
     return kind, is_interrupted, of_resolution, tuple(talks)
 
 
-_NO_POLICIES: Final = Policies()
+NO_POLICIES: Final = Policies()
+"""Of which nobody asked."""
 
 
 def _shape_of_resolution(resolution: Resolution) -> Hashable | None:

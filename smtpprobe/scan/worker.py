@@ -51,7 +51,7 @@ from smtpprobe.scan.datagrams import Asker, make_asker
 from smtpprobe.scan.results import Session
 from smtpprobe.scan.session import LightSession, Times
 from smtpprobe.scan.sockets import connector
-from smtpprobe.scan.summing import puts_off, session_of, shape_of_conversation
+from smtpprobe.scan.summing import NO_POLICIES, puts_off, session_of, shape_of_conversation
 from smtpprobe.stub import make_stub
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Facts(Fact, frozen=True, kw_only=True):
     """What is known of a target but its conversations."""
 
     resolution: Resolution
-    policies: Policies = Policies()
+    policies: Policies = NO_POLICIES
 
 
 class Resolved(NamedTuple):
