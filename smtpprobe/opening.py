@@ -49,8 +49,9 @@ class Opening:
 
     def __init__(self, endpoint: Endpoint, clock: Callable[[], float]) -> None:
         self._clock = clock
+        address = os.fsencode(endpoint.address)  # a text would be taken for a name, whose codec takes time to import
         family, kind, protocol, _, where = socket.getaddrinfo(
-            endpoint.address, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+            address, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
         )[0]
         self.socket = socket.socket(family, kind, protocol)
         self.socket.setblocking(False)

@@ -75,13 +75,18 @@ def command(
 
     from contextlib import ExitStack
 
-    from smtpprobe.cli.files import replacing
-    from smtpprobe.cli.outputs import writing
     from smtpprobe.opening import set_out
 
     with ExitStack() as stack:
-        kept = stack.enter_context(replacing(save)) if save is not None else None
-        written = stack.enter_context(writing(wanted, shown))
+        kept, written = None, None
+        if save is not None:
+            from smtpprobe.cli.files import replacing
+
+            kept = stack.enter_context(replacing(save))
+        if wanted:
+            from smtpprobe.cli.outputs import writing
+
+            written = stack.enter_context(writing(wanted, shown))
 
         # What was typed is in order: the first packets leave, and then comes what takes time to import.
         openings = set_out(run[0].target, run[0].options)
@@ -106,7 +111,7 @@ def command(
         settle()
         judged: Iterator[tuple[Report, bool]]
         judged = ((run[each.number].judge(each.evidence), each.is_final) for each in _keep(probes, kept, save or ""))
-        if wanted:
+        if written is not None:
             judged = _also(judged, written.take)
         changed: list[bool] = []
         if exit_code:
