@@ -5,8 +5,8 @@ to a server and back. So whoever knows already whom to talk to sends the first p
 connection over afterwards. Nothing is said or read here, and asyncio is not imported before it is there.
 
 When the server answered meanwhile is known to the kernel (Linux, tcp(7) TCP_INFO), so these times are true although
-nobody looked; only a connection that fails is known to have failed when somebody looks. Where a kernel does not tell,
-nothing sets out early.
+nobody looked; only a connection that fails is known to have failed when somebody looks. On other systems nothing sets
+out early; a Linux that does not tell, as some that only seem to be one, leaves the times at which somebody looked.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Opening:
             finally:
                 loop.remove_writer(self.socket)
         is_heard = self._has_something()
-        info, now_s = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES), self._clock()
+        info, now_s = self._info(), self._clock()
         (round_trip_us,) = unpack_from("=I", info, _ROUND_TRIP)
         if round_trip_us:  # it stood, even if it has ended since, which is for whoever reads from it
             connected_s = min(now_s, self.started_s + round_trip_us / 1e6)
@@ -92,6 +92,13 @@ class Opening:
     def close(self) -> None:
         """Close the connection; it must not be anybody's by now."""
         self.socket.close()
+
+    def _info(self) -> bytes:
+        """What the kernel knows of the connection: a struct tcp_info, with zeros for what it does not tell."""
+        info = b""
+        with suppress(OSError):
+            info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+        return info.ljust(_INFO_BYTES, b"\0")
 
     def _raise_error(self) -> None:
         """Tell why the connection does not come about, unless it does."""
