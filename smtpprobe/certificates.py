@@ -18,7 +18,7 @@ import ssl
 import warnings
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from ipaddress import ip_address
@@ -212,9 +212,11 @@ def covers(certificate: Certificate, name: str) -> bool:
     which it covers exactly one. As OpenSSL does, it is not believed directly below a top-level domain. RFC 9525 6.5:
     an IP address is matched by an IP address of the certificate, never by a name.
     """
-    try:
-        address = ip_address(name.strip("[]"))
-    except ValueError:
+    address = None
+    if ":" in name or not name[-1:].isalpha():  # spares an exception for each host of a scan
+        with suppress(ValueError):
+            address = ip_address(name.strip("[]"))
+    if address is None:
         wanted = name.lower().rstrip(".")
         return any(_matches(pattern.lower().rstrip("."), wanted) for pattern in certificate.dns_names)
     return any(ip_address(each) == address for each in certificate.ip_addresses if _is_address(each))

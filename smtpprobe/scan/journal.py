@@ -20,6 +20,9 @@ from smtpprobe.errors import EvidenceError
 FORMAT: Final = 2
 """Of the file; a scan is only ever gone on with by a version that writes the same."""
 
+CERTIFICATES_KNOWN: Final = 4_096
+"""So many certificates are known to be in the file without looking."""
+
 _SCHEMA: Final = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE target(
@@ -87,6 +90,8 @@ class Journal:
         Raises:
             EvidenceError: it is something else, or of another version.
         """
+        self._certificates: set[str] = set()
+        """Some of those that are there: the same ones come again and again."""
         try:
             self._db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
         except sqlite3.Error as error:
@@ -218,7 +223,12 @@ class Journal:
 
     def add_certificates(self, certificates: Iterable[tuple[str, bytes]]) -> None:
         """Keep certificates, each once: SHA-256, DER."""
-        self._db.executemany("INSERT OR IGNORE INTO certificate VALUES(?, ?)", certificates)
+        for sha256, der in certificates:
+            if sha256 not in self._certificates:
+                self._db.execute("INSERT OR IGNORE INTO certificate VALUES(?, ?)", (sha256, der))
+                if len(self._certificates) >= CERTIFICATES_KNOWN:
+                    self._certificates.clear()
+                self._certificates.add(sha256)
 
     def certificate(self, sha256: str) -> bytes | None:
         """A certificate in DER."""

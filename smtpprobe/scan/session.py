@@ -187,6 +187,7 @@ class LightSession(asyncio.Protocol):
         layer.incoming.write(data)
         if self._secure:
             self._read_all(layer)
+            self._flush(layer)
         else:
             if len(self._head) < MAX_HEAD_BYTES:
                 self._head += data[: MAX_HEAD_BYTES - len(self._head)]
@@ -354,7 +355,6 @@ class LightSession(asyncio.Protocol):
             self._fail(*tls.explain_error(error))
             self._hang_up()
         else:
-            self._flush(layer)
             self._secure = True
             session, self.certificates = tls.read_session(layer.session)
             self._record_handshake(session)
@@ -365,6 +365,7 @@ class LightSession(asyncio.Protocol):
             else:
                 self._read_all(layer)  # before the next command goes out, whose reply it cannot be
                 self._go_on()
+            self._flush(layer)  # what goes out last in the handshake goes with the command, where there is one
 
     def _record_handshake(self, outcome: TlsSession | Failure) -> None:
         self._handshake = Handshake(
@@ -387,11 +388,9 @@ class LightSession(asyncio.Protocol):
                 self._ended(FailureKind.CLOSED, "")
                 break
             self._take(plain)
-        if layer.outgoing.pending:
-            self._flush(layer)
 
     def _flush(self, layer: tls.Layer) -> None:
-        data = layer.outgoing.read()
+        data = layer.outgoing.read() if layer.outgoing.pending else b""
         if data and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 

@@ -174,7 +174,7 @@ class Worker:
         self._times = Times(self.clock, options.timeout_s, options.greeting_timeout_s, options.deadline_s)
         self._context: ssl.SSLContext = tls.client_context()
         self._hosts: OrderedDict[str, tuple[asyncio.Future[Lookup], ...]] = OrderedDict()
-        self._trust: OrderedDict[tuple[tuple[bytes, ...], str | None], Trust | None] = OrderedDict()
+        self._trust: OrderedDict[tuple[str, ...], Trust | None] = OrderedDict()
         self._leaves: OrderedDict[str, Certificate] = OrderedDict()
         self._roots: Roots | None = None
         self._connector = connector()
@@ -291,7 +291,7 @@ class Worker:
             return Resolved(Facts(resolution=resolution, policies=policies))
         keys, certificates = _keyed(chain)
         host = urlsplit(policies.policy.url).hostname
-        fetched = msgspec.structs.replace(policies.policy, chain=keys, trust=self._trust_in(chain, host))
+        fetched = msgspec.structs.replace(policies.policy, chain=keys, trust=self._trust_in(keys, chain, host))
         policies = msgspec.structs.replace(policies, policy=fetched)
         return Resolved(Facts(resolution=resolution, policies=policies), certificates)
 
@@ -357,12 +357,13 @@ class Worker:
         leaf: Certificate | None = None
         certificates: tuple[tuple[str, bytes], ...] = ()
         if handshake is not None and isinstance(handshake.outcome, TlsSession) and chain:
+            keys = handshake.outcome.chain
             outcome = msgspec.structs.replace(
-                handshake.outcome, trust=self._trust_in(chain, conversation.endpoint.name)
+                handshake.outcome, trust=self._trust_in(keys, chain, conversation.endpoint.name)
             )
             handshake = msgspec.structs.replace(handshake, outcome=outcome)
             conversation = msgspec.structs.replace(conversation, handshake=handshake)
-            certificates = tuple(zip(outcome.chain, chain, strict=True))
+            certificates = tuple(zip(keys, chain, strict=True))
             leaf = self._leaf(*certificates[0])
         is_light = self._depth is Depth.LIGHT
         shape = shape_of_conversation(conversation, lambda _: leaf) if is_light else None
@@ -378,19 +379,22 @@ class Worker:
                 self._leaves.popitem(last=False)
         return leaf
 
-    def _trust_in(self, chain: tuple[bytes, ...], name: str | None) -> Trust | None:
-        from smtpprobe.certificates import Roots, judge_trust
+    def _trust_in(self, keys: tuple[str, ...], chain: tuple[bytes, ...], name: str | None) -> Trust | None:
+        """Judge a chain once for all its servers, and their names one by one."""
+        from smtpprobe.certificates import Roots, covers, judge_trust
 
-        asked = (chain, name)
-        if asked in self._trust:
-            self._trust.move_to_end(asked)
-            return self._trust[asked]
-        if self._roots is None:
-            self._roots = Roots.load(self._options.ca_file)
-        trust = self._trust[asked] = judge_trust(chain, name, datetime.now(UTC), self._roots)
-        if len(self._trust) > CHAINS_KEPT:
-            self._trust.popitem(last=False)
-        return trust
+        if keys in self._trust:
+            self._trust.move_to_end(keys)
+            trust = self._trust[keys]
+        else:
+            if self._roots is None:
+                self._roots = Roots.load(self._options.ca_file)
+            trust = self._trust[keys] = judge_trust(chain, None, datetime.now(UTC), self._roots)
+            if len(self._trust) > CHAINS_KEPT:
+                self._trust.popitem(last=False)
+        if trust is None or name is None:
+            return trust
+        return msgspec.structs.replace(trust, name=name, is_name_matched=covers(self._leaf(keys[0], chain[0]), name))
 
 
 def _of_defect(defect: Exception) -> str:
