@@ -8,17 +8,14 @@ went wrong. Whatever is out of the ordinary is judged anew.
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import lru_cache
-from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from smtpprobe.checks import judge
-from smtpprobe.checks.greeting import is_public
 from smtpprobe.checks.mx_hosts import unrouted_network
 from smtpprobe.checks.reachability import SMTP_PORT
 from smtpprobe.checks.reading import wait_s
@@ -27,7 +24,6 @@ from smtpprobe.evidence import (
     Conversation,
     Endpoint,
     Evidence,
-    Failure,
     Lookup,
     LookupStatus,
     MxHost,
@@ -38,20 +34,17 @@ from smtpprobe.evidence import (
     TargetKind,
     TlsSession,
 )
-from smtpprobe.names import is_hostname, is_localhost
-from smtpprobe.reference import explain, fingerprints, identify
-from smtpprobe.replies import capabilities, greeting_domain
+from smtpprobe.names import is_localhost
+from smtpprobe.reference import explain, fingerprints
 from smtpprobe.report import GRAVITY, Report, Severity
 from smtpprobe.resolution import is_address
 from smtpprobe.scan.pace import network_of
 from smtpprobe.scan.results import MAX_TEXT, Found, SeenCertificate, SeenReply, Session
+from smtpprobe.scan.transcripts import Transcript, digest, transcript_of
 
 SHAPES_KEPT: Final = 20_000
 """So many judgements are kept."""
 
-_SUCCESS: Final = frozenset((2, 3))
-_HELLOS: Final = (Phase.EHLO, Phase.HELO)
-_DIGITS: Final = re.compile(r"\d+")
 _NO_WAIT_S: Final = 0.9
 """Whoever answers within so many seconds answers at once, as the checks see it."""
 
@@ -59,46 +52,32 @@ _NO_WAIT_S: Final = 0.9
 # --- one endpoint ---------------------------------------------------------------------------------------------------
 
 
-def session_of(conversation: Conversation, leaf: Certificate | None) -> Session:
+def session_of(conversation: Conversation, leaf: Certificate | None, said: Transcript | None = None) -> Session:
     """Sum up what became of an endpoint.
 
     Args:
         leaf: the certificate that the server showed.
+        said: the transcript of it, where that is at hand.
     """
-    endpoint, failure = conversation.endpoint, conversation.failure
-    reached, refusal = Phase.CONNECT, None
-    greeting = hello = plain_hello = None
-    for exchange in conversation.exchanges:
-        reply = exchange.outcome
-        if isinstance(reply, Failure):
-            break
-        if (reply.code or 0) // 100 in _SUCCESS:
-            reached = exchange.phase
-        elif refusal is None:
-            refusal = _refusal(reply, exchange.phase, endpoint)
-        if exchange.phase is Phase.GREETING:
-            greeting = reply
-        elif exchange.phase in _HELLOS and reply.code == 250:
-            hello = reply
-            if not exchange.over_tls:
-                plain_hello = reply
-    session = conversation.session
-    if session is not None and reached is Phase.STARTTLS:
-        reached = Phase.TLS
-    software, provider = (None, None) if greeting is None else _named(greeting, hello, endpoint.name)
+    endpoint, failure, session = conversation.endpoint, conversation.failure, conversation.session
+    said = said or transcript_of(conversation.exchanges)
+    software, provider = said.software, said.provider
+    if software is None and endpoint.name is not None and said.greeting is not None:
+        found = fingerprints.of_host(endpoint.name)
+        software, provider = (None, None) if found is None else (found.row.product, found.row.provider)
     return Session(
         address=endpoint.address,
         port=endpoint.port,
         role=endpoint.role,
-        reached=reached,
+        reached=Phase.TLS if session is not None and said.reached is Phase.STARTTLS else said.reached,
         failure=None if failure is None else failure.kind,
         failed=None if failure is None else failure.phase,
-        refusal=refusal,
-        greeting=None if greeting is None or not greeting.lines else greeting.lines[0][:MAX_TEXT],
+        refusal=None if said.refused is None else _refusal(*said.refused, endpoint),
+        greeting=said.greeting,
         software=software,
         provider=provider,
-        capabilities=() if hello is None else _of_hello(hello).keywords,
-        starttls=None if plain_hello is None else "STARTTLS" in _of_hello(plain_hello).keywords,
+        capabilities=said.keywords,
+        starttls=said.starttls,
         tls=None if session is None else session.version,
         cipher=None if session is None else session.cipher,
         certificate=None if session is None or leaf is None else _certificate(session, leaf),
@@ -106,87 +85,16 @@ def session_of(conversation: Conversation, leaf: Certificate | None) -> Session:
     )
 
 
-class _Greeting(NamedTuple):
-    """What is looked at in a greeting."""
-
-    words: str
-    """Its first line without the server's name, and with zeros for the numbers in it: a queue id or the time changes
-    with every session and names no software; what does is the same words."""
-    more: tuple[str, ...]
-    name: str
-    own: str
-
-
-class _Hello(NamedTuple):
-    """What is looked at in a reply to EHLO."""
-
-    keywords: tuple[str, ...]
-    """In upper case."""
-    name: str
-    own: str
-
-
-# The replies of most servers of a scan are those of another one, and each is looked at more than once.
-
-
-@lru_cache(maxsize=4096)
-def _of_greeting(reply: Reply) -> _Greeting:
-    words = _DIGITS.sub("0", reply.lines[0]) if reply.lines else ""
-    name = greeting_domain(reply) or ""
-    if name:
-        _, _, words = words.partition(" ")
-    return _Greeting(words, reply.lines[1:3], name, _own_name(name))
-
-
-@lru_cache(maxsize=4096)
-def _of_hello(reply: Reply) -> _Hello:
-    own = _first_word(reply.lines[0]) if reply.lines else ""
-    return _Hello(_keywords(reply.lines[1:]), own or _first_word(reply.text), _own_name(own))
-
-
-def puts_off(conversation: Conversation) -> bool:
+def puts_off(conversation: Conversation, said: Transcript) -> bool:
     """Tell whether a server said or showed that it wants to be left alone for now: 421, another 4yz, a closed port."""
-    if conversation.connected_s is None:
-        return True
-    for exchange in conversation.exchanges:
-        if isinstance(exchange.outcome, Reply) and (exchange.outcome.code or 0) // 100 == 4:
-            return True
-    return False
+    return conversation.connected_s is None or said.is_put_off
 
 
-def _refusal(reply: Reply, phase: Phase, endpoint: Endpoint) -> SeenReply:
+def _refusal(phase: Phase, reply: Reply, endpoint: Endpoint) -> SeenReply:
     found = explain(reply, phase, provider_hint=endpoint.name)
     return SeenReply(
         phase=phase, code=reply.code, enhanced=reply.enhanced, category=found.category, text=reply.text[:MAX_TEXT]
     )
-
-
-def _named(greeting: Reply, hello: Reply | None, host: str | None) -> tuple[str | None, str | None]:
-    said = _of_greeting(greeting)
-    software, provider = _identified(said.words, said.more, () if hello is None else hello.lines[1:])
-    if software is None and host is not None:
-        found = fingerprints.of_host(host)
-        return (None, None) if found is None else (found.row.product, found.row.provider)
-    return software, provider
-
-
-@lru_cache(maxsize=4096)
-def _identified(first: str, more: tuple[str, ...], keywords: tuple[str, ...]) -> tuple[str | None, str | None]:
-    def said(code: int, lines: Sequence[str]) -> Reply:
-        return Reply(raw=b"", code=code, lines=tuple(lines))
-
-    found = identify(
-        said(220, (f"host.invalid {first}", *more)),
-        said(250, ("host.invalid", *keywords)) if keywords else None,
-    )
-    return (None, None) if found is None else (found.product, found.provider)
-
-
-@lru_cache(maxsize=4096)
-def _keywords(lines: tuple[str, ...]) -> tuple[str, ...]:
-    """The keywords of a reply to EHLO, whose first line, which is another for each server, is left out."""
-    read = capabilities(Reply(raw=b"", code=250, lines=("", *lines)))
-    return tuple(dict.fromkeys(each.keyword.upper()[:MAX_TEXT] for each in read))[:64]
 
 
 def _certificate(session: TlsSession, leaf: Certificate) -> SeenCertificate:
@@ -353,56 +261,37 @@ def _kind(address: str) -> tuple[bool, bool]:
     return ":" in address, unrouted_network(address) is None
 
 
-def shape_of_conversation(conversation: Conversation, certificate: Callable[[str], Certificate | None]) -> bytes | None:
+def shape_of_conversation(
+    conversation: Conversation, certificate: Callable[[str], Certificate | None], said: Transcript | None = None
+) -> bytes | None:
     """All that the checks turn on, of a conversation in which nothing went wrong, as a digest; None for every other.
 
     Args:
         certificate: finds a certificate by its SHA-256; asked only where names do not fit as they stand.
+        said: the transcript of it, where that is at hand.
     """
-    if (
-        conversation.failure is not None
-        or conversation.unsolicited
-        or conversation.is_closed_by_peer
-        or not conversation.exchanges
-    ):
+    if conversation.failure is not None or conversation.unsolicited or conversation.is_closed_by_peer:
         return None
-    parts: list[Hashable] = []
-    own: set[str] = set()
-    is_first_ehlo = True
-    for exchange in conversation.exchanges:
-        reply = exchange.outcome
-        if isinstance(reply, Failure) or reply.irregularities or (reply.code or 0) // 100 != 2:
-            return None
-        phase, lines = exchange.phase, reply.lines
-        wait = 0 if exchange.ended_s - exchange.started_s < _NO_WAIT_S else int(wait_s(exchange))
-        if phase is Phase.GREETING:
-            greeting = _of_greeting(reply)
-            parts.append((reply.code, len(lines), _shape_of_name(greeting.name), wait))
-            own.add(greeting.own)
-        elif phase is Phase.EHLO:
-            hello = _of_hello(reply)
-            parts.append((reply.code, _shape_of_name(hello.name), lines[1:], exchange.over_tls, wait))
-            if is_first_ehlo:
-                own.add(hello.own)
-                is_first_ehlo = False
-        else:
-            parts.append((phase, reply.code, reply.enhanced, wait))
-    own.discard("")
-    session = conversation.session
-    if conversation.handshake is not None:
+    said = said or transcript_of(conversation.exchanges)
+    if said.shape is None:
+        return None
+    waits = tuple(
+        [0 if each.ended_s - each.started_s < _NO_WAIT_S else int(wait_s(each)) for each in conversation.exchanges]
+    )
+    session, handshake, of_tls = conversation.session, conversation.handshake, None
+    if handshake is not None:
         if session is None:
             return None
-        wait = int(conversation.handshake.ended_s - conversation.handshake.started_s)
+        wait = int(handshake.ended_s - handshake.started_s)
         trust = None if session.trust is None else msgspec.structs.replace(session.trust, name=None)
-        parts.append((session.version, session.cipher, session.secret_bits, session.group, session.chain, trust, wait))
-    parts.append(_shape_of_names(own, conversation.endpoint.host, session, certificate))
-    return _digest(tuple(parts))
+        of_tls = session.version, session.cipher, session.secret_bits, session.group, session.chain, trust, wait
+    names = _shape_of_names(said.names, conversation.endpoint.host, session, certificate)
+    return _digest((said.shape, waits, of_tls, names))
 
 
 @lru_cache(maxsize=SHAPES_KEPT)
-def _digest(shape: tuple[Hashable, ...]) -> bytes:
-    """A shape in 16 bytes, as it is kept and compared."""
-    return blake2b(msgspec.msgpack.encode(shape), digest_size=16).digest()
+def _digest(shape: Hashable) -> bytes:
+    return digest(shape)
 
 
 def _shape_of_names(
@@ -421,23 +310,3 @@ def _shape_of_names(
 
     is_common = trust is not None and (leaf.common_name or "").lower() == (trust.name or "-")
     return bool(own), is_itself, is_common, any(covers(leaf, name) for name in own)
-
-
-def _first_word(text: str) -> str:
-    words = text.split(maxsplit=1)
-    return words[0] if words else ""
-
-
-@lru_cache(maxsize=4096)
-def _own_name(word: str) -> str:
-    """A public name by which a server introduces itself, as `server_names.own_names` takes it; empty for any other."""
-    name = word.lower().rstrip(".")
-    return name if name and is_hostname(name) and is_public(name) else ""
-
-
-@lru_cache(maxsize=4096)
-def _shape_of_name(name: str) -> tuple[bool, bool, bool]:
-    """What is looked at in the name by which a server introduces itself."""
-    if not name:
-        return False, False, False
-    return True, is_public(name), name.replace("-", "").replace(".", "").isalnum()

@@ -52,6 +52,7 @@ from smtpprobe.scan.results import Session
 from smtpprobe.scan.session import LightSession, Times
 from smtpprobe.scan.sockets import connector
 from smtpprobe.scan.summing import NO_POLICIES, puts_off, session_of, shape_of_conversation
+from smtpprobe.scan.transcripts import Transcript, transcript_of
 from smtpprobe.stub import make_stub
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def probed(
     session: Session,
     shape: bytes | None = None,
     certificates: tuple[tuple[str, bytes], ...] = (),
+    said: Transcript | None = None,
 ) -> Probed:
     """Put together what came of talking to an endpoint."""
     return Probed(
@@ -143,7 +145,7 @@ def probed(
         _pack_json(session),
         shape,
         None if conversation.failure is None else conversation.failure.kind,
-        puts_off(conversation),
+        puts_off(conversation, said or transcript_of(conversation.exchanges)),
         certificates,
     )
 
@@ -365,9 +367,11 @@ class Worker:
             conversation = msgspec.structs.replace(conversation, handshake=handshake)
             certificates = tuple(zip(keys, chain, strict=True))
             leaf = self._leaf(*certificates[0])
-        is_light = self._depth is Depth.LIGHT
-        shape = shape_of_conversation(conversation, lambda _: leaf) if is_light else None
-        return probed(conversation, session_of(conversation, leaf), shape, certificates)
+        said = transcript_of(conversation.exchanges)
+        shape = None
+        if self._depth is Depth.LIGHT:
+            shape = shape_of_conversation(conversation, lambda _: leaf, said)
+        return probed(conversation, session_of(conversation, leaf, said), shape, certificates, said)
 
     def _leaf(self, key: str, der: bytes) -> Certificate:
         leaf = self._leaves.get(key)
