@@ -287,10 +287,9 @@ class Engine:
         for key, found in probed:
             if found.certificates:
                 self._journal.add_certificates(found.certificates)
-            became = Became(found.facts, found.session, found.shape)
-            rows.append((key, *became))
+            rows.append((key, found.facts, found.session, found.shape))
             del self._endpoints[key]
-            self._joiner.remember(key, became)
+            self._joiner.remember(key, found)
             for target in self._needed_by.pop(key, ()):
                 left = self._open[target] - 1
                 if left:
@@ -349,8 +348,8 @@ class Engine:
     def _leave_alone(self, endpoint: Endpoint, key: str, objection: str) -> None:
         self.progress.left_alone += 1
         session = Session(address=endpoint.address, port=endpoint.port, role=endpoint.role, skipped=objection)
-        became = Became(None, self._encode_json(session), None)
-        self._journal.probed([(key, *became)])
+        became = Became(None, self._encode_json(session))
+        self._journal.probed([(key, became.facts, became.session, became.shape)])
         self._joiner.remember(key, became)
 
     def _write_results(self, ready: list[int]) -> None:

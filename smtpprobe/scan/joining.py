@@ -6,8 +6,9 @@ Facts come from the journal, judgement from `summing`. Nothing here touches the 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from datetime import UTC, datetime
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -30,7 +31,7 @@ from smtpprobe.evidence import (
 from smtpprobe.report import Report, Severity
 from smtpprobe.scan.journal import Became, Known
 from smtpprobe.scan.results import RESULT_SCHEMA, Verdict
-from smtpprobe.scan.summing import Judge, Judgement, judgement, put_together
+from smtpprobe.scan.summing import Judge, Judgement, judgement, put_together, shape_of_address
 from smtpprobe.scan.worker import Depth, Facts
 
 ENDPOINTS_KEPT: Final = 4_000
@@ -69,7 +70,7 @@ class _Result(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-class Understood(NamedTuple):
+class Understood(msgspec.Struct, frozen=True):
     """A target with all that its result is made of, but for what became of its endpoints."""
 
     line: int
@@ -80,7 +81,7 @@ class Understood(NamedTuple):
     """Of the endpoints."""
 
 
-class Joined(NamedTuple):
+class Joined(msgspec.Struct, frozen=True):
     """The result of a target, as a line of JSON without its end."""
 
     line: bytes
@@ -108,13 +109,6 @@ class _Provider(msgspec.Struct):
 
 
 _read_provider: Final = msgspec.json.Decoder(_Provider).decode
-
-
-class _Met(NamedTuple):
-    """One endpoint."""
-
-    became: Became
-    provider: str | None
 
 
 def endpoint_key(endpoint: Endpoint) -> str:
@@ -151,7 +145,8 @@ class Joiner:
         self._keeps_evidence = keeps_evidence
         self._judge = Judge()
         self._patterns: dict[tuple[int | None, Role | None, bool], tuple[Endpoint, ...]] = {}
-        self._met: OrderedDict[str, _Met] = OrderedDict()
+        self._met: OrderedDict[str, tuple[Became, str | None]] = OrderedDict()
+        """What became of an endpoint, and its provider."""
         self._certificates: OrderedDict[str, Certificate | None] = OrderedDict()
         self._read_target = msgspec.msgpack.Decoder(Target)
         self._read_facts = msgspec.msgpack.Decoder(Facts)
@@ -195,7 +190,7 @@ class Joiner:
 
     def remember(self, key: str, became: Became) -> None:
         """Keep in mind what became of an endpoint, which is about to be asked for."""
-        self._met[key] = _Met(became, self._provider(became.session))
+        self._met[key] = became, self._provider(became.session)
         if len(self._met) > ENDPOINTS_KEPT:
             self._met.popitem(last=False)
 
@@ -206,18 +201,19 @@ class Joiner:
 
     def join(self, understood: Understood) -> Joined:
         """Make the result of a target."""
-        line_number, target, facts, endpoints, keys = understood
+        target, facts, endpoints = understood.target, understood.facts, understood.endpoints
         by_host: dict[str, list[msgspec.Raw]] = {}
         met_by: list[tuple[Endpoint, Became]] = []
         provider: str | None = None
-        for endpoint, key in zip(endpoints, keys, strict=True):
+        for endpoint, key in zip(endpoints, understood.keys, strict=True):
             met = self._endpoint(key)
             if met is None:
                 continue
-            by_host.setdefault(endpoint.host, []).append(msgspec.Raw(met.became.session))
-            provider = provider or met.provider
-            if met.became.facts is not None:
-                met_by.append((endpoint, met.became))
+            became, provider_here = met
+            by_host.setdefault(endpoint.host, []).append(msgspec.Raw(became.session))
+            provider = provider or provider_here
+            if became.facts is not None:
+                met_by.append((endpoint, became))
 
         def make_evidence() -> Evidence:
             return self._evidence(target, facts, endpoints, met_by)
@@ -230,19 +226,21 @@ class Joiner:
             deliveries = _verdicts(report)
             dane, mta_sts = _dane(judged, report), _mta_sts(report)
         else:
-            shape = put_together(
-                target.kind,
-                facts.resolution,
-                facts.policies,
-                [(endpoint, became.shape) for endpoint, became in met_by],
-                is_interrupted=len(met_by) < len(endpoints),
-            )
+            shaped = [(endpoint, became.shape) for endpoint, became in met_by]
+            is_interrupted = len(met_by) < len(endpoints)
+            shape: Hashable | None
+            if target.address is not None and not is_interrupted:
+                shape = shape_of_address(target, target.address, shaped)
+            else:
+                shape = put_together(
+                    target.kind, facts.resolution, facts.policies, shaped, is_interrupted=is_interrupted
+                )
             judged = self._judge.judge_like(shape, make_evidence)
         resolution = facts.resolution
         line = self._write.encode(
             _Result(
                 schema=RESULT_SCHEMA,
-                line=line_number,
+                line=understood.line,
                 target=target.text,
                 kind=target.kind,
                 name=target.name,
@@ -271,7 +269,7 @@ class Joiner:
         )
         return Joined(line, judged.outcome, encode(make_evidence()) if self._keeps_evidence else None)
 
-    def _endpoint(self, key: str) -> _Met | None:
+    def _endpoint(self, key: str) -> tuple[Became, str | None] | None:
         met = self._met.get(key)
         if met is None:
             became = self._journal.became(key)

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+
 from smtpprobe.errors import EvidenceError
 
 FORMAT: Final = 2
@@ -51,7 +53,7 @@ CREATE TABLE certificate(sha256 TEXT PRIMARY KEY, der BLOB NOT NULL) WITHOUT ROW
 _KNOWN: Final = "SELECT id, line, target, facts FROM target LEFT JOIN resolution USING (id)"
 
 
-class Known(NamedTuple):
+class Known(msgspec.Struct, frozen=True):
     """One target, and what the DNS said of it."""
 
     id: int
@@ -60,14 +62,14 @@ class Known(NamedTuple):
     facts: bytes | None
 
 
-class Became(NamedTuple):
+class Became(msgspec.Struct, frozen=True, array_like=True):
     """What became of one endpoint."""
 
     facts: bytes | None
     """The conversation in MessagePack; None where it was left alone."""
     session: bytes
     """Its sum in JSON."""
-    shape: bytes | None
+    shape: bytes | None = None
     """Of the facts (`summing.shape_of_conversation`); None where they have none."""
 
 

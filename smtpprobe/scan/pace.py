@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heappop, heappush
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -36,7 +36,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The pause for an address that has put us off; doubled each time, up to `MAX_BACK_OFF_S`."""
 
 
-class Job(NamedTuple):
+class Job(msgspec.Struct, frozen=True):
     """One connection to make."""
 
     id: str

@@ -169,13 +169,13 @@ class LightSession(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._connected_s = self._times.clock()
+        self._connected_s = now_s = self._times.clock()
         if self._closed_s is not None:  # given up in this very moment
             self._transport.abort()
         elif self._mode is TlsMode.IMPLICIT:
             self._begin_handshake()
         else:
-            self._await(Phase.GREETING, self._times.greeting_s, None)
+            self._await(Phase.GREETING, self._times.greeting_s, None, now_s)
 
     def data_received(self, data: bytes) -> None:
         if self._closed_s is not None or self._end is not None:
@@ -210,7 +210,7 @@ class LightSession(asyncio.Protocol):
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
-    def _go_on(self) -> None:
+    def _go_on(self, now_s: float) -> None:
         if self._closed_s is not None:
             return
         step = next_step(self._mode, self._exchanges, self._handshake)
@@ -221,20 +221,19 @@ class LightSession(asyncio.Protocol):
                 if step is Step.QUIT:
                     self._hang_up()
                 else:
-                    self._await(phase, self._times.step_s, None)
+                    self._await(phase, self._times.step_s, None, now_s)
                     self._fail(self._end, "")
                 return
-            self._await(phase, self._times.step_s, line)
+            self._await(phase, self._times.step_s, line, now_s)
             self._write(line)
         elif step is Step.HANDSHAKE:
             self._begin_handshake()
         elif step is Step.GREETING:
-            self._await(Phase.GREETING, self._times.greeting_s, None)
+            self._await(Phase.GREETING, self._times.greeting_s, None, now_s)
         else:
             self._hang_up()
 
-    def _await(self, phase: Phase, limit_s: float, sent: bytes | None) -> None:
-        now_s = self._times.clock()
+    def _await(self, phase: Phase, limit_s: float, sent: bytes | None, now_s: float) -> None:
         self._phase = phase
         self._sent = sent
         self._waits = True
@@ -309,7 +308,7 @@ class LightSession(asyncio.Protocol):
         self._first_byte_s = None
         if isinstance(outcome, Failure):
             self.failure = outcome
-        self._go_on()
+        self._go_on(at_s)
 
     def _keep_unasked(self, data: bytes, reply: Reply | None = None) -> None:
         self._unasked_bytes += len(data)
@@ -360,11 +359,11 @@ class LightSession(asyncio.Protocol):
             self._record_handshake(session)
             self._head = b""
             if self._mode is TlsMode.IMPLICIT:
-                self._go_on()
+                self._go_on(self._times.clock())
                 self._read_all(layer)  # the greeting may be there already
             else:
                 self._read_all(layer)  # before the next command goes out, whose reply it cannot be
-                self._go_on()
+                self._go_on(self._times.clock())
             self._flush(layer)  # what goes out last in the handshake goes with the command, where there is one
 
     def _record_handshake(self, outcome: TlsSession | Failure) -> None:

@@ -31,6 +31,7 @@ from smtpprobe.evidence import (
     Policies,
     Reply,
     Resolution,
+    Target,
     TargetKind,
     TlsSession,
 )
@@ -209,6 +210,19 @@ def put_together(
         )
         talks.append((place, ":" in endpoint.address, endpoint.name is None, shape))
     return kind, is_interrupted, of_resolution, tuple(talks)
+
+
+def shape_of_address(target: Target, address: str, shaped: Sequence[tuple[Endpoint, bytes | None]]) -> Hashable | None:
+    """Make the shape of a target that is an address: nobody was asked about it, and what is talked to there depends on
+    nothing but what is in it.
+
+    Args:
+        shaped: all its endpoints, with the shapes of their conversations.
+    """
+    shapes = tuple([shape for _, shape in shaped])
+    if not shapes or None in shapes:
+        return None
+    return target.kind, target.port, target.role, _kind_of_address(address), shapes
 
 
 NO_POLICIES: Final = Policies()

@@ -48,6 +48,7 @@ from smtpprobe.evidence import (
 from smtpprobe.names import is_localhost
 from smtpprobe.resolution import MAX_MX_HOSTS, LookupSource, Resolver, is_address, mail_exchanges
 from smtpprobe.scan.datagrams import Asker, make_asker
+from smtpprobe.scan.journal import Became
 from smtpprobe.scan.results import Session
 from smtpprobe.scan.session import LightSession, Times
 from smtpprobe.scan.sockets import connector
@@ -108,15 +109,9 @@ class _Begun(NamedTuple):
     questions: tuple[asyncio.Future[Lookup], ...]
 
 
-class Probed(msgspec.Struct, frozen=True, array_like=True):
+class Probed(Became, frozen=True, array_like=True):
     """What came of talking to an endpoint, as it is kept: most of it nobody looks at again."""
 
-    facts: bytes
-    """The conversation in MessagePack."""
-    session: bytes
-    """Its sum in JSON: `results.Session`."""
-    shape: bytes | None = None
-    """Of the conversation of a light scan (`summing.shape_of_conversation`)."""
     failure: FailureKind | None = None
     is_put_off: bool = False
     """The server said or showed that it wants to be left alone for now (`summing.puts_off`)."""
@@ -125,7 +120,7 @@ class Probed(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def conversation(self) -> Conversation:
-        return msgspec.msgpack.decode(self.facts, type=Conversation)
+        return msgspec.msgpack.decode(self.facts or b"", type=Conversation)
 
 
 _pack: Final = msgspec.msgpack.Encoder().encode

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from smtpprobe import tls
 from smtpprobe.checks import judge
+from smtpprobe.checks.reachability import SMTP_PORT
 from smtpprobe.conversation import Step, converse
 from smtpprobe.evidence import (
     Conversation,
@@ -20,6 +21,7 @@ from smtpprobe.evidence import (
     Evidence,
     Failure,
     FailureKind,
+    HostOrigin,
     Options,
     Phase,
     Reply,
@@ -30,11 +32,12 @@ from smtpprobe.evidence import (
 from smtpprobe.lab.scenarios import SCENARIOS
 from smtpprobe.lab.world import Place, World
 from smtpprobe.probing import collect
-from smtpprobe.scan.joining import endpoint_key
+from smtpprobe.scan.joining import endpoint_key, facts_of_address
 from smtpprobe.scan.session import LightSession, Times
 from smtpprobe.scan.sockets import connector
-from smtpprobe.scan.summing import Judge, Judgement, judgement, shape_of
+from smtpprobe.scan.summing import Judge, Judgement, judgement, shape_of, shape_of_address, shape_of_conversation
 from smtpprobe.scan.worker import Depth, Worker
+from smtpprobe.targets import parse_target
 from tests.loopback import clock
 
 PATIENCE_S = 0.5
@@ -292,6 +295,42 @@ def varied(chance: random.Random, evidence: Evidence, others: list[Evidence], na
                 resolution = msgspec.structs.replace(evidence.resolution, mx=mx)
                 return msgspec.structs.replace(evidence, resolution=resolution)
     return msgspec.structs.replace(evidence, conversations=tuple(conversations))
+
+
+async def test_nothing_that_a_check_turns_on_is_left_out_of_the_shape_of_an_address(
+    everything: dict[str, Both],
+) -> None:
+    shaped, names = all_certificates(everything)
+    seen: dict[object, tuple[Judgement, str]] = {}
+    again = 0
+    for seed in range(VARIATIONS):
+        chance = random.Random(seed)  # noqa: S311 - no secret
+        evidence, address = chance.choice(shaped), chance.choice(ADDRESSES)
+        talk = chance.choice(evidence.conversations)
+        talk = waiting(talk, chance.choice([0.1, 0.1, 4.96, 30.0]))
+        if chance.random() < 0.5:
+            talk = calling_itself(talk, chance.choice([*names, address]))
+        changes = {"host": address, "address": address, "name": None, "origin": HostOrigin.GIVEN}
+        here = msgspec.structs.replace(talk.endpoint, **changes)
+        target = parse_target(address)
+        talk = msgspec.structs.replace(talk, endpoint=here)
+        evidence = msgspec.structs.replace(
+            evidence,
+            target=target,
+            resolution=facts_of_address(address).resolution,
+            endpoints=(here,),
+            conversations=(talk,),
+            is_interrupted=False,
+        )
+        certificates = {each.sha256: each for each in evidence.certificates}
+        shape = shape_of_address(target, address, [(here, shape_of_conversation(talk, certificates.get))])
+        if shape is not None:
+            # In a scan the endpoints follow from the target; here they come from all kinds of scenarios.
+            key = (shape, here.role, here.tls, here.is_required, here.port == SMTP_PORT)
+            again += key in seen
+            expected = anew(evidence)
+            assert seen.setdefault(key, (expected, address))[0] == expected, (address, seen[key][1])
+    assert again > VARIATIONS / 10
 
 
 async def test_nothing_that_a_check_turns_on_is_left_out_of_a_shape(everything: dict[str, Both]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from smtpprobe.errors import EvidenceError
-from smtpprobe.scan.journal import FORMAT, Counts, Journal
+from smtpprobe.scan.journal import FORMAT, Became, Counts, Journal
 
 ROWS = [(1, "n a.example  ", False, b"A"), (2, "n b.example  ", False, b"B"), (4, "e 192.0.2.1  ", True, b"C")]
 
@@ -71,8 +71,8 @@ def test_facts_of_targets_and_endpoints_are_kept_and_counted(journal: Journal) -
     assert journal.became("192.0.2.1:25") is None
     journal.probed([("192.0.2.1:25", b"facts", b"session", b"shape"), ("192.0.2.2:25", None, b"left alone", None)])
     assert journal.is_probed("192.0.2.1:25")
-    assert journal.became("192.0.2.1:25") == (b"facts", b"session", b"shape")
-    assert journal.became("192.0.2.2:25") == (None, b"left alone", None)
+    assert journal.became("192.0.2.1:25") == Became(b"facts", b"session", b"shape")
+    assert journal.became("192.0.2.2:25") == Became(None, b"left alone")
     journal.written([number])
     assert journal.counts() == Counts(targets=3, written=1, resolved=1, probed=2)
 

@@ -23,7 +23,7 @@ from smtpprobe.endpoints import parse_port
 from smtpprobe.evidence import Options, Role, Target
 from smtpprobe.probing import runtime
 from smtpprobe.scan.joining import Joiner, facts_of_address
-from smtpprobe.scan.journal import Became, Journal
+from smtpprobe.scan.journal import Journal
 from smtpprobe.scan.results import Session
 from smtpprobe.scan.running import spare_the_collector, target_key
 from smtpprobe.scan.sinks import Lines
@@ -71,9 +71,8 @@ def write(count: int, port: int, folder: Path) -> dict[str, float]:
         rows = []
         for index in batch:
             key, found = understood[index].keys[0], probed(conversation, session, learnt.shape)
-            became = Became(found.facts, found.session, found.shape)
-            rows.append((key, *became))
-            joiner.remember(key, became)
+            rows.append((key, found.facts, found.session, found.shape))
+            joiner.remember(key, found)
         journal.probed(rows)
         probed_s = time.process_time()
         sink.write([joiner.join(understood[index]).line for index in batch])
