@@ -136,15 +136,23 @@ def _addresses(host: MxHost, options: Options) -> list[str]:
     """The addresses of a host to connect to, IPv4 first."""
     found = []
     for text in host.addresses:
-        ip = ip_address(text)
-        if options.family is not Family.ANY and ip.version != (4 if options.family is Family.IPV4 else 6):
+        version, means_ourselves, is_multicast = _kind(text)
+        if options.family is not Family.ANY and version != (4 if options.family is Family.IPV4 else 6):
             continue
-        means_ourselves = ip.is_loopback or ip.is_unspecified
-        if host.origin is HostOrigin.MX and (ip.is_multicast or (means_ourselves and not _chose_world(options))):
+        if host.origin is HostOrigin.MX and (is_multicast or (means_ourselves and not _chose_world(options))):
             # Whoever is asked to mail there would talk to itself: what answers here says nothing about the domain.
             continue
-        found.append((ip.version, text))
+        found.append((version, text))
     return [text for _, text in sorted(found, key=lambda each: each[0])]
+
+
+def _kind(address: str) -> tuple[int, bool, bool]:
+    """The version of an address, and whether it is of the machine itself (loopback or unspecified), or multicast."""
+    if ":" not in address:  # read by its first number, since a scan has very many
+        first = int(address.partition(".")[0])
+        return 4, first == 127 or address == "0.0.0.0", 224 <= first <= 239  # noqa: S104 - looked for, not bound
+    ip = ip_address(address)
+    return ip.version, ip.is_loopback or ip.is_unspecified, ip.is_multicast
 
 
 def _chose_world(options: Options) -> bool:

@@ -22,6 +22,7 @@ MAX_LABEL_OCTETS: Final = 63
 
 _HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII | re.IGNORECASE)
 """A label of RFC 952, as RFC 1123 2.1 widened it."""
+_PLAIN_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _DNS_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?", re.ASCII)
 """The same with underscores: no host name, but names in the DNS have them, and such names get asked about."""
 
@@ -53,6 +54,8 @@ def to_ascii(name: str) -> str:
     Raises:
         NameSyntaxError: it cannot be a name; the message says why.
     """
+    if len(name) <= MAX_NAME_OCTETS and _PLAIN_NAME.fullmatch(name):
+        return name  # as most are, of which a scan has very many
     text = name
     if len(name) > MAX_NAME_OCTETS + 1:
         raise NameSyntaxError(f"longer than {MAX_NAME_OCTETS} octets")

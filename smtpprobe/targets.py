@@ -257,6 +257,8 @@ def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
         inner = inner[5:] if inner[:5].lower() == "ipv6:" else inner
     else:
         inner = text
+        if text[-1:].isalpha() and ":" not in text and "%" not in text:
+            return None  # a name, as nearly all are; spares an exception
     if "%" in inner:
         raise _SyntaxError("a zone such as %eth0 belongs to link-local addresses, where no mail goes")
     try:

@@ -27,6 +27,8 @@ from smtpprobe.scan.worker import Facts, Probed, Resolved
 COMMIT_S: Final = 0.1
 """How often what came in is written down for good."""
 
+COMMIT_SOON_S: Final = 0.02
+
 WINDOW: Final = 6_000
 """Endpoints that wait for their turn before no more targets are resolved."""
 
@@ -177,8 +179,13 @@ class Engine:
         return counts.written == counts.targets
 
     async def _wait(self) -> None:
-        """Until the next commit is due; what came in meanwhile is worth one commit together."""
-        await asyncio.sleep(COMMIT_S if self._endpoints or self._tasks else 0)
+        """Until the next commit is due; what came in meanwhile is worth one commit together.
+
+        Not for long where there is room for more connections, as in the beginning and in the end: endpoints are found,
+        and the end is seen, when it is written down what came in.
+        """
+        is_idle = not (self._endpoints or self._tasks)
+        await asyncio.sleep(0 if is_idle else COMMIT_S if self._pace.is_full else COMMIT_SOON_S)
 
     def _is_over(self) -> bool:
         if self._resolved or self._probed or self._tasks or self._pace.running:

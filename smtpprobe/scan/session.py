@@ -375,7 +375,7 @@ class LightSession(asyncio.Protocol):
         )
 
     def _read_all(self, layer: tls.Layer) -> None:
-        while self._closed_s is None and self._end is None:
+        while self._closed_s is None and self._end is None and (layer.incoming.pending or layer.session.pending()):
             try:
                 plain = layer.session.read(TLS_RECORD_BYTES)
             except ssl.SSLWantReadError:

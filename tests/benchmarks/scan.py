@@ -60,7 +60,7 @@ COUNT: Final = 60_000
 ROUNDS: Final = 3
 CHECKS_A_ROUND: Final = 5
 """A check is short: so many of each a round."""
-SLOWER: Final = 6
+SLOWER: Final = 3
 """STARTTLS and domains take so much longer that a part of the targets is enough."""
 EXPORTER_SLOWER: Final = 10
 FOUND: Final = 1
