@@ -1,7 +1,7 @@
 """How a scan goes: targets in, questions asked, endpoints talked to when `pace` lets them, results out; all journalled.
 
 One event loop. Little is held in memory: a window of targets that are being asked about, a window of endpoints that
-wait for their turn, what runs, and what came in since the last commit, which is a tenth of a second ago.
+wait for their turn, what runs, and what came in since it was last looked at, which is a hundredth of a second ago.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from smtpprobe.scan.worker import Facts, Probed, Resolved
 COMMIT_S: Final = 0.1
 """How often what came in is written down for good."""
 
-COMMIT_SOON_S: Final = 0.02
+NOTE_S: Final = 0.01
+"""How often what came in is looked at: so little at a time that nobody is kept waiting, and no reply is heard late."""
 
 WINDOW: Final = 6_000
 """Endpoints that wait for their turn before no more targets are resolved."""
@@ -109,7 +110,7 @@ class Engine:
         self._pace = Pace(limits)
         self._targets_at_once = targets_at_once
         self._evidence = evidence
-        self._is_written = False
+        self._is_committed = False
         self._loop = asyncio.get_running_loop()
         self._clock = time.monotonic
         self._read_target = msgspec.msgpack.Decoder(Target)
@@ -160,8 +161,12 @@ class Engine:
         """
         ends_s = None if max_time_s is None else self._clock() + max_time_s
         try:
+            commits_s = 0.0
             while True:
-                self._flush()
+                self._note()
+                if self._clock() >= commits_s:
+                    self._commit()
+                    commits_s = self._clock() + COMMIT_S
                 if self._failure is not None:
                     raise self._failure
                 if ends_s is not None and self._clock() >= ends_s:
@@ -171,21 +176,12 @@ class Engine:
                 self._begin_probing()
                 if self._is_over():
                     break
-                await self._wait()
-            self._flush()
+                await asyncio.sleep(NOTE_S if self._endpoints or self._tasks else 0)
+            self._commit()
         finally:
             await self._break_off()
         counts = self._journal.counts()
         return counts.written == counts.targets
-
-    async def _wait(self) -> None:
-        """Until the next commit is due; what came in meanwhile is worth one commit together.
-
-        Not for long where there is room for more connections, as in the beginning and in the end: endpoints are found,
-        and the end is seen, when it is written down what came in.
-        """
-        is_idle = not (self._endpoints or self._tasks)
-        await asyncio.sleep(0 if is_idle else COMMIT_S if self._pace.is_full else COMMIT_SOON_S)
 
     def _is_over(self) -> bool:
         if self._resolved or self._probed or self._tasks or self._pace.running:
@@ -272,9 +268,9 @@ class Engine:
 
     # --- writing down -----------------------------------------------------------------------------------------------
 
-    def _flush(self) -> None:
-        """Write down what came in, and the results of all targets of which all is known now."""
-        if not self._resolved and not self._probed and self._is_written:
+    def _note(self) -> None:
+        """Take in what came, and write the results of all targets of which all is known now."""
+        if not (self._resolved or self._probed):
             return
         probed, self._probed = self._probed, []
         resolved, self._resolved = self._resolved, []
@@ -283,11 +279,17 @@ class Engine:
         self._note_resolved(resolved, ready)
         if ready:
             self._write_results(ready)
+        self._is_committed = False
+
+    def _commit(self) -> None:
+        """Make what was taken in last."""
+        if self._is_committed:
+            return
         self._journal.keep("length", self._sink.length())
         if self._evidence is not None:
             self._journal.keep("evidence-length", self._evidence.length())
         self._journal.commit()
-        self._is_written = True
+        self._is_committed = True
 
     def _note_probed(self, probed: list[tuple[str, Probed]], ready: list[int]) -> None:
         rows: list[tuple[str, bytes | None, bytes, bytes | None]] = []

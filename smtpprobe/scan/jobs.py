@@ -21,9 +21,6 @@ from smtpprobe.scan.worker import Depth, Facts, Probed, Resolved, Worker
 
 _LENGTH: Final = struct.Struct(">I")
 
-FLUSH_S: Final = 0.005
-"""How long a job gathers what it has to tell."""
-
 MAX_MESSAGE: Final = 256 * 1024 * 1024
 """Bytes. A batch is far smaller; anything else is no batch."""
 
@@ -212,7 +209,7 @@ class _Job:
 
     def _answer(self, answer: Answer) -> None:
         if not self._answers:
-            self._loop.call_later(FLUSH_S, self._flush)
+            self._loop.call_soon(self._flush)  # with all that comes of this turn of the loop
         self._answers.append(answer)
 
     def close(self) -> None:

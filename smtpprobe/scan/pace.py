@@ -77,11 +77,6 @@ class Pace:
         self.running = 0
         self.waiting = 0
 
-    @property
-    def is_full(self) -> bool:
-        """As many run as may at once."""
-        return self.running >= self._limits.concurrency
-
     def offer(self, job: Job) -> None:
         """Add a job."""
         self._ready.append(job)

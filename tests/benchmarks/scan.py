@@ -58,6 +58,8 @@ from tests.benchmarks.wire import FAR, inside, slow_wire
 
 COUNT: Final = 60_000
 ROUNDS: Final = 3
+JOBS_CONCURRENCY: Final = 1000
+"""So that each process always has something to do."""
 CHECKS_A_ROUND: Final = 5
 """A check is short: so many of each a round."""
 SLOWER: Final = 3
@@ -244,7 +246,8 @@ def memory(place: Arena, size: Size) -> Iterator[Row]:
 def jobs(place: Arena, size: Size) -> Iterator[Row]:
     source = place.targets("jobs", addresses(size.targets))
     with place.mail(is_secure=False, core=None) as (port, _):
-        programs = {number: partial(scan, place, source, port, "--jobs", number, core=None) for number in ("1", "2")}
+        run_with = partial(scan, place, source, port, core=None, concurrency=JOBS_CONCURRENCY)
+        programs = {number: partial(run_with, "--jobs", number) for number in ("1", "2")}
         taken = alternate(size.rounds, programs)
     found = ratios(taken["1"], taken["2"])
     more = 1 / found.cpu
