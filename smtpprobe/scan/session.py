@@ -375,18 +375,26 @@ class LightSession(asyncio.Protocol):
         )
 
     def _read_all(self, layer: tls.Layer) -> None:
-        while self._closed_s is None and self._end is None and (layer.incoming.pending or layer.session.pending()):
+        """Take all plain text that is there, as one: how it is cut into records says nothing (RFC 8446 5.1)."""
+        if self._closed_s is not None or self._end is not None:
+            return
+        plain, end = b"", None
+        while layer.incoming.pending or layer.session.pending():
             try:
-                plain = layer.session.read(TLS_RECORD_BYTES)
+                record = layer.session.read(TLS_RECORD_BYTES)
             except ssl.SSLWantReadError:
                 break
             except ssl.SSLError as error:
-                self._ended(*tls.explain_error(error))
+                end = tls.explain_error(error)
                 break
-            if not plain:
-                self._ended(FailureKind.CLOSED, "")
+            if not record:
+                end = FailureKind.CLOSED, ""
                 break
+            plain = plain + record if plain else record
+        if plain:
             self._take(plain)
+        if end is not None:
+            self._ended(*end)
 
     def _flush(self, layer: tls.Layer) -> None:
         data = layer.outgoing.read() if layer.outgoing.pending else b""
