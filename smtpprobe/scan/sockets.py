@@ -15,7 +15,7 @@ import socket
 from _socket import SocketType as Socket  # without the layers for files, timeouts and names
 from collections import deque
 from errno import EINPROGRESS
-from socket import AF_INET, AF_INET6, IPPROTO_TCP, SO_ERROR, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, MSG_PEEK, SOCK_STREAM, TCP_NODELAY
 from typing import Final, Protocol
 
 _EVENTS_AT_ONCE: Final = 1024
@@ -145,9 +145,11 @@ class Sockets:
 
     def _made(self, connection: _Connection, events: int) -> None:
         if events & EPOLLERR:
-            connection.error = OSError(connection.socket.getsockopt(SOL_SOCKET, SO_ERROR), "")
-            self.end(connection)
-            return
+            try:  # a server that spoke and reset the connection before anybody looked was there
+                connection.socket.recv(1, MSG_PEEK)
+            except OSError as error:
+                connection.lose(error)
+                return
         connection.is_made = True
         connection.talker.connection_made(connection)
         if events != EPOLLOUT:

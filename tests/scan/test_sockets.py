@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -150,6 +151,22 @@ async def test_a_reset_is_told_with_its_reason(connector: Connector, listening: 
     other.close()
     await until(lambda: talker.is_over)
     assert (talker.told, isinstance(talker.error, ConnectionResetError)) == (["made", "lost"], True)
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll here")
+async def test_what_was_said_before_a_reset_is_heard_although_nobody_looked_before(listening: socket.socket) -> None:
+    connector = Sockets()
+    talker = Talker()
+    connector.connect(talker, *listening.getsockname())
+    listening.setblocking(True)
+    other, _ = listening.accept()
+    other.sendall(b"554 no\r\n")
+    other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    other.close()
+    await until(lambda: talker.is_over)
+    await connector.close()
+    assert (talker.told, talker.data) == (["made", "lost"], b"554 no\r\n")
+    assert isinstance(talker.error, ConnectionResetError)
 
 
 async def test_an_attempt_that_is_given_up_is_none(connector: Connector) -> None:
