@@ -355,6 +355,7 @@ def _read_name(data: bytes, at: int, end: int) -> str:
     if not is_elsewhere and at + 1 != end:
         raise _NotPlainError
     name = b".".join(labels).decode("ascii")
-    if labels and (len(name) > 253 or not _PLAIN_NAME.fullmatch(name)):
+    # A dot inside a label is none between two.
+    if labels and (len(name) > 253 or name.count(".") >= len(labels) or not _PLAIN_NAME.fullmatch(name)):
         raise _NotPlainError
     return name.lower() or "."

@@ -305,6 +305,12 @@ def test_no_bytes_are_a_mistake(rrtype: str, data: bytes) -> None:
     read(rrtype, b"\0\0\x81\x80\0\1\0\2\0\0\0\0" + question + b"\xc0\x0c" + data)
 
 
+def test_a_dot_inside_a_label_does_not_make_two_of_it() -> None:
+    made = dns.message.make_response(dns.message.make_query("name.test", "MX"), recursion_available=True)
+    made.answer.append(dns.rrset.from_text("name.test.", 60, "IN", "MX", r"10 mx\.mail.example.org."))
+    assert read("MX", made.to_wire()) is None
+
+
 def test_names_that_are_none_cannot_be_asked() -> None:
     for name in ("", "a..b", ".", "a.", "ä.test", "a b", "a" * 64, ".".join(["a" * 60] * 5)):
         assert encode_question(name, "MX") is None, name
