@@ -23,6 +23,9 @@ from smtpprobe.scan.results import MAX_TEXT
 KEPT: Final = 1_024
 """So many are kept; a transcript with its replies takes some 5 kB."""
 
+MAX_COMMON_BYTES: Final = 8 * 1024
+"""What is longer, as somebody who wants to keep us busy may be, nobody else says, and none of it is kept."""
+
 _SUCCESS: Final = frozenset((2, 3))
 _HELLOS: Final = (Phase.EHLO, Phase.HELO)
 _DIGITS: Final = re.compile(r"\d+")
@@ -53,7 +56,11 @@ class Transcript(NamedTuple):
 
 def transcript_of(exchanges: Sequence[Exchange]) -> Transcript:
     """Sum up what was said."""
-    return _read(tuple([(each.phase, each.outcome, each.over_tls) for each in exchanges]))
+    said = tuple([(each.phase, each.outcome, each.over_tls) for each in exchanges])
+    length = 0
+    for _, outcome, _ in said:
+        length += len(outcome.partial if isinstance(outcome, Failure) else outcome.raw)
+    return _read(said) if length <= MAX_COMMON_BYTES else _read.__wrapped__(said)
 
 
 @lru_cache(maxsize=KEPT)
@@ -138,7 +145,9 @@ def _named(greeting: Reply, name: str, hello: Reply | None) -> tuple[str | None,
     words = _DIGITS.sub("0", greeting.lines[0]) if greeting.lines else ""
     if name:
         _, _, words = words.partition(" ")
-    return _identified(words, greeting.lines[1:3], () if hello is None else hello.lines[1:])
+    more, keywords = greeting.lines[1:3], () if hello is None else hello.lines[1:]
+    identified = _identified if _is_short((words, *more, *keywords)) else _identified.__wrapped__
+    return identified(words, more, keywords)
 
 
 @lru_cache(maxsize=4096)
@@ -153,8 +162,16 @@ def _identified(first: str, more: tuple[str, ...], keywords: tuple[str, ...]) ->
     return (None, None) if found is None else (found.product, found.provider)
 
 
-@lru_cache(maxsize=4096)
 def _keywords(lines: tuple[str, ...]) -> tuple[str, ...]:
     """The keywords of a reply to EHLO, whose first line, which is another for each server, is left out."""
+    return _read_keywords(lines) if _is_short(lines) else _read_keywords.__wrapped__(lines)
+
+
+@lru_cache(maxsize=4096)
+def _read_keywords(lines: tuple[str, ...]) -> tuple[str, ...]:
     read = capabilities(Reply(raw=b"", code=250, lines=("", *lines)))
     return tuple(dict.fromkeys(each.keyword.upper()[:MAX_TEXT] for each in read))[:64]
+
+
+def _is_short(lines: Sequence[str]) -> bool:
+    return sum(map(len, lines)) <= MAX_COMMON_BYTES
