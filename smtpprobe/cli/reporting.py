@@ -22,7 +22,7 @@ EXIT_STATUS: Final = {
 def make_ready(format: str) -> None:
     """Load what questions, TLS, judging and printing take, and of the code book what any server needs: a refusal asks
     for more."""
-    import smtpprobe.stub  # noqa: F401 - first, since a question waits for it, and then for its answer
+    import smtpprobe.stub  # first, since a question waits for it, and then for its answer
     from smtpprobe.tls import client_context
 
     client_context()  # else it is made within the time that is measured for the first handshake
