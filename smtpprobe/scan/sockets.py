@@ -158,10 +158,11 @@ class Sockets:
     def _tell_ended(self) -> None:
         while self._ended:
             connection = self._ended.popleft()
+            # It knows the frame in which it was raised, and so the connection: neither would be gone at once.
+            error, connection.error = connection.error, None
             if connection.is_made:
-                connection.talker.connection_lost(connection.error)
+                connection.talker.connection_lost(error)
             else:
-                error = connection.error
                 connection.talker.not_connected(error if isinstance(error, OSError) else OSError())
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import select
 import socket
 import struct
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 
@@ -167,6 +169,36 @@ async def test_what_was_said_before_a_reset_is_heard_although_nobody_looked_befo
     await connector.close()
     assert (talker.told, talker.data) == (["made", "lost"], b"554 no\r\n")
     assert isinstance(talker.error, ConnectionResetError)
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll here")
+async def test_what_has_failed_is_gone_without_anybody_looking_for_garbage(listening: socket.socket) -> None:
+    class Forgetful(Talker):
+        def not_connected(self, error: OSError) -> None:
+            self.told.append("not connected")
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.told.append("lost")
+            self.transport = None
+
+    connector = Sockets()
+    talkers = [Forgetful(), Forgetful()]
+    other = await connected(connector, listening, talkers[0])
+    other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    other.close()
+    address, port = listening.getsockname()
+    listening.close()
+    connector.connect(talkers[1], address, port)
+    gc.disable()
+    try:
+        await until(lambda: talkers[0].is_over and talkers[1].is_over)
+        assert [each.told for each in talkers] == [["made", "lost"], ["not connected"]]
+        left = [weakref.ref(each) for each in talkers]
+        talkers.clear()
+        assert [each() for each in left] == [None, None]
+    finally:
+        gc.enable()
+        await connector.close()
 
 
 async def test_an_attempt_that_is_given_up_is_none(connector: Connector) -> None:
