@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import sys
-from typing import NoReturn
+from typing import Final, NoReturn
+
+_INTERRUPTED: Final = 130
+"""`cli.EXIT_INTERRUPTED`, which may not be there yet."""
 
 
 def program() -> NoReturn:
@@ -14,9 +17,12 @@ def program() -> NoReturn:
     again while they are loaded and once more in the end: a sixth of the CPU of a check.
     """
     gc.disable()
-    from smtpprobe.cli import main
+    try:
+        from smtpprobe.cli import main
 
-    status = main()
+        status = main()
+    except KeyboardInterrupt:  # while that is being loaded, or once more while it ends
+        status = _INTERRUPTED
     gc.freeze()
     sys.exit(status)
 

@@ -189,8 +189,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = EXIT_USAGE
     except OSError as error:
         # What commands themselves do with files and the network ends as values or SmtpprobeError; what is left is
-        # our own output, as on a full disk.
-        _complain(f"smtpprobe: {error.filename or 'the output'}: {error.strerror or error}")
+        # our own output, as on a full disk, and what is no error of the system and says itself where it happened.
+        place = error.filename or ("the output" if error.errno is not None else None)
+        _complain(f"smtpprobe: {error}" if place is None else f"smtpprobe: {place}: {error.strerror or error}")
         status = EXIT_USAGE
     return _finish(status if isinstance(status, int) else EXIT_OK)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
@@ -124,6 +126,8 @@ class _Ending:
     ("error", "status", "said"),
     [
         (OptionError("no such file: 'x.pem'"), 2, "smtpprobe: no such file: 'x.pem'\n"),
+        (OSError(errno.EIO, os.strerror(errno.EIO)), 2, f"smtpprobe: the output: {os.strerror(errno.EIO)}\n"),
+        (OSError("a process of the scan ended"), 2, "smtpprobe: a process of the scan ended\n"),
         (KeyboardInterrupt(), 130, "\n"),
         (BrokenPipeError(), 141, ""),
     ],
@@ -182,6 +186,20 @@ def test_in_a_process_of_somebody_else_nothing_is_kept_from_the_collector() -> N
     settle()
     assert gc.isenabled()
     assert gc.get_freeze_count() == before
+
+
+@pytest.mark.usefixtures("collector")
+def test_who_interrupts_while_the_program_is_still_being_loaded_sees_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Loading(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt if name == "main" else AttributeError(name)
+
+    monkeypatch.setitem(sys.modules, "smtpprobe.cli", Loading("smtpprobe.cli"))
+    with pytest.raises(SystemExit) as ended:
+        program()
+    assert ended.value.code == cli.EXIT_INTERRUPTED
 
 
 def test_the_script_is_the_program() -> None:
