@@ -31,6 +31,7 @@ from smtpprobe.scan.pace import Limits
 from smtpprobe.scan.reading import MAX_SHOWN, Bad, read_entries
 from smtpprobe.scan.sinks import Lines, Nothing, Sink, write_parquet, write_sqlite
 from smtpprobe.scan.worker import Depth, Worker
+from smtpprobe.stub import QUESTIONS_AT_ONCE
 
 NAMELESS: Final = 100
 """A scan of more targets must say who it is: an EHLO name that leads to whoever answers for it."""
@@ -38,8 +39,8 @@ NAMELESS: Final = 100
 BATCH: Final = 1_000
 """Targets that are put into the journal at a time."""
 
-FILES_BESIDE: Final = 64
-"""File descriptors that are needed for other things than connections."""
+FILES_BESIDE: Final = QUESTIONS_AT_ONCE + 64
+"""File descriptors that are needed for other things than connections: each open question of the usual stub has one."""
 
 GC_THRESHOLD: Final = 200_000
 """Objects between two looks for cycles: a scan makes very many objects, and hardly any cycle."""

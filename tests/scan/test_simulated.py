@@ -90,7 +90,7 @@ def test_a_full_disk_stops_it_and_nothing_is_lost(world: Simulated, few: Path, t
 
 def test_few_file_descriptors_make_it_slower_and_it_says_so(world: Simulated, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.ndjson"
-    status, said = world.scan(source, out, limits=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128)))
+    status, said = world.scan(source, out, limits=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (192, 192)))
     assert status == 0, said
-    assert "the system allows 128 open files, so at most 64 connections at once" in said
+    assert "the system allows 192 open files, so at most 64 connections at once" in said
     world.check(out)
