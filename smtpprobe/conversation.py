@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from functools import lru_cache
 from typing import assert_never
 
 from smtpprobe.evidence import (
@@ -81,9 +80,9 @@ def next_step(mode: TlsMode, exchanges: Sequence[Exchange], handshake: Handshake
             return Step.QUIT
 
 
-@lru_cache(maxsize=1024)  # asked in each session of a scan, where many servers say the same
 def offers_starttls(reply: Reply) -> bool:
     """Tell whether a reply to EHLO lists STARTTLS (RFC 3207 2)."""
+    # The lines are taken apart only where it may be worth it: this is asked in each session of a scan.
     return b"STARTTLS" in reply.raw.upper() and any(each.keyword.upper() == "STARTTLS" for each in capabilities(reply))
 
 

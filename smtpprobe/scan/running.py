@@ -449,6 +449,9 @@ def fit_to_descriptors(limits: Limits) -> tuple[Limits, int | None]:
 
     Returns:
         The limits, and how many descriptors there are where that made them lower; None where it did not.
+
+    Raises:
+        OptionError: there are too few for any scan: what could not be asked or opened would be told as a fact.
     """
     try:
         import resource
@@ -463,7 +466,12 @@ def fit_to_descriptors(limits: Limits) -> tuple[Limits, int | None]:
             soft = raised
         except (OSError, ValueError):
             pass
+        if soft <= FILES_BESIDE:
+            raise OptionError(
+                f"only {soft} files may be open at once here, and a scan needs more than {FILES_BESIDE}; "
+                f"raise the limit, as by: ulimit -n {max(1024, wanted)}"
+            )
         if soft < wanted:
-            room = max(1, soft - FILES_BESIDE)
+            room = soft - FILES_BESIDE
             return msgspec.structs.replace(limits, concurrency=min(limits.concurrency, room)), soft
     return limits, None

@@ -94,3 +94,13 @@ def test_few_file_descriptors_make_it_slower_and_it_says_so(world: Simulated, so
     assert status == 0, said
     assert "the system allows 192 open files, so at most 64 connections at once" in said
     world.check(out)
+
+
+def test_too_few_file_descriptors_are_no_scan(world: Simulated, source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.ndjson"
+    status, said = world.scan(source, out, limits=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
+    assert status == 2, said
+    assert said.startswith("smtpprobe: ")
+    assert "only 64 files may be open at once here" in said
+    assert "ulimit -n 1024" in said
+    assert list(tmp_path.glob("out.ndjson*")) == []
