@@ -118,9 +118,6 @@ class _Session:
         with _as_of_ssl():
             return self._connection.send(data)
 
-    def pending(self) -> int:
-        return self._connection.pending()
-
     def unwrap(self) -> object:
         with _as_of_ssl():
             return self._connection.shutdown()

@@ -17,10 +17,13 @@ from functools import cache, partial
 from hashlib import sha256
 from typing import Any, Final, NamedTuple, Protocol
 
-from smtpprobe.evidence import FailureKind, TlsSession
+from smtpprobe.evidence import MAX_REPLY_BYTES, FailureKind, TlsSession
 
 CIPHERS: Final = "DEFAULT:@SECLEVEL=0"
 """Whatever the local OpenSSL has, the weak included. Level 0 lets short keys and SHA-1 pass, which old servers use."""
+
+_RECORD_BYTES: Final = 16 * 1024
+"""RFC 8446 5.1: the most plain text that one record carries."""
 
 _LEGACY_SERVER_CONNECT: Final = 0x4
 """SSL_OP_LEGACY_SERVER_CONNECT: talk to servers without secure renegotiation (RFC 5746). Python 3.12 names it."""
@@ -101,15 +104,12 @@ class Session(Protocol):
     def do_handshake(self) -> None: ...
     def read(self, size: int, /) -> bytes: ...
     def write(self, data: bytes, /) -> int: ...
-    def pending(self) -> int: ...
     def unwrap(self) -> object: ...
 
 
 class Incoming(Protocol):
     """What is used of the `ssl.MemoryBIO` that is fed."""
 
-    @property
-    def pending(self) -> int: ...
     def write(self, data: bytes, /) -> int: ...
 
 
@@ -149,6 +149,27 @@ def begin(context: ssl.SSLContext, server_name: str | None) -> Layer:
             return Layer(session, incoming, outgoing, server_name, partial(read_session, session))
     session = context.wrap_bio(incoming, outgoing)
     return Layer(session, incoming, outgoing, None, partial(read_session, session))
+
+
+def read_all(session: Session) -> tuple[bytes, tuple[FailureKind, str] | None]:
+    """Read all plain text that is there, up to what is too much anyway: what came together is taken together, since how
+    it is cut into records says nothing (RFC 8446 5.1).
+
+    Returns:
+        The plain text, and how the session ended if it did.
+    """
+    plain = bytearray()
+    try:
+        while len(plain) <= MAX_REPLY_BYTES:
+            record = session.read(_RECORD_BYTES)
+            if not record:
+                return bytes(plain), (FailureKind.CLOSED, "")  # close_notify
+            plain += record
+    except ssl.SSLWantReadError:
+        pass
+    except ssl.SSLError as error:
+        return bytes(plain), explain_error(error)
+    return bytes(plain), None
 
 
 def read_session(session: Session) -> tuple[TlsSession, tuple[bytes, ...]]:

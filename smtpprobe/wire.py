@@ -46,9 +46,6 @@ from smtpprobe.opening import Opening
 from smtpprobe.oserrors import explain_os_error
 from smtpprobe.replies import parse_regular, parse_reply, reply_end
 
-TLS_RECORD_BYTES: Final = 16 * 1024
-"""The most plain text that one TLS record holds (RFC 8446 5.1)."""
-
 MAX_HEAD_BYTES: Final = 1024
 """How much of what comes during a handshake is kept, to show what was sent in place of TLS."""
 
@@ -490,7 +487,7 @@ class Wire(SMTPProtocol):
         """Take all plain text that is there."""
         end = None
         while end is None and self._end is None and self.closed_s is None:
-            plain, end = _read(layer.session)
+            plain, end = tls.read_all(layer.session)
             if plain:
                 self._take(plain)
             elif end is None:
@@ -614,26 +611,6 @@ class _Unasked:
         return Unsolicited(
             after=after, raw=bytes(self.raw), at_s=self.at_s, over_tls=over_tls, before_handshake=before_handshake
         )
-
-
-def _read(session: tls.Session) -> tuple[bytes, tuple[FailureKind, str] | None]:
-    """Read all plain text that is there, up to what is too much anyway: what came together is taken together.
-
-    Returns:
-        The plain text, and how the session ended if it did.
-    """
-    plain = bytearray()
-    try:
-        while len(plain) <= MAX_REPLY_BYTES:
-            record = session.read(TLS_RECORD_BYTES)
-            if not record:
-                return bytes(plain), (FailureKind.CLOSED, "")  # close_notify
-            plain += record
-    except ssl.SSLWantReadError:
-        pass
-    except ssl.SSLError as error:
-        return bytes(plain), tls.explain_error(error)
-    return bytes(plain), None
 
 
 def _out_of_time(limit_s: float | None) -> tuple[FailureKind, str]:

@@ -32,7 +32,7 @@ from smtpprobe.evidence import (
 )
 from smtpprobe.oserrors import explain_os_error
 from smtpprobe.replies import parse_regular, parse_reply, reply_end
-from smtpprobe.wire import MAX_HEAD_BYTES, TLS_CONTENT_TYPES, TLS_RECORD_BYTES
+from smtpprobe.wire import MAX_HEAD_BYTES, TLS_CONTENT_TYPES
 
 _COMMANDS: Final = {
     Step.EHLO: Phase.EHLO,
@@ -375,22 +375,9 @@ class LightSession(asyncio.Protocol):
         )
 
     def _read_all(self, layer: tls.Layer) -> None:
-        """Take all plain text that is there, as one: how it is cut into records says nothing (RFC 8446 5.1)."""
         if self._closed_s is not None or self._end is not None:
             return
-        plain, end = b"", None
-        while layer.incoming.pending or layer.session.pending():
-            try:
-                record = layer.session.read(TLS_RECORD_BYTES)
-            except ssl.SSLWantReadError:
-                break
-            except ssl.SSLError as error:
-                end = tls.explain_error(error)
-                break
-            if not record:
-                end = FailureKind.CLOSED, ""
-                break
-            plain = plain + record if plain else record
+        plain, end = tls.read_all(layer.session)
         if plain:
             self._take(plain)
         if end is not None:
