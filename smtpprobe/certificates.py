@@ -36,6 +36,7 @@ from OpenSSL import crypto
 
 from smtpprobe.errors import OptionError
 from smtpprobe.evidence import Certificate, Trust
+from smtpprobe.names import is_no_address
 
 _T = TypeVar("_T")
 
@@ -213,7 +214,7 @@ def covers(certificate: Certificate, name: str) -> bool:
     an IP address is matched by an IP address of the certificate, never by a name.
     """
     address = None
-    if ":" in name or not name[-1:].isalpha():  # spares an exception for each host of a scan
+    if not is_no_address(name):
         with suppress(ValueError):
             address = ip_address(name.strip("[]"))
     if address is None:

@@ -98,6 +98,14 @@ def is_hostname(text: str) -> bool:
     )
 
 
+def is_no_address(text: str) -> bool:
+    """Tell by how it ends that a text cannot be an IP address, as of nearly all names; False tells nothing.
+
+    Spares the exception by which `ipaddress` says so, of which a scan would have very many.
+    """
+    return text[-1:].isalpha() and ":" not in text
+
+
 def is_localhost(name: str) -> bool:
     """Tell whether a name always means the machine itself (RFC 6761 6.3)."""
     return name == "localhost" or name.endswith(".localhost")

@@ -30,7 +30,7 @@ from smtpprobe.evidence import (
     Target,
     TargetKind,
 )
-from smtpprobe.names import is_localhost, quoted
+from smtpprobe.names import is_localhost, is_no_address, quoted
 from smtpprobe.targets import parse_name_server
 
 MAX_MX_HOSTS: Final = 128
@@ -236,8 +236,8 @@ def mail_exchanges(records: Iterable[str]) -> list[tuple[int, str]]:
 
 def is_address(name: str) -> bool:
     """An address literal, or an address, where a name belongs."""
-    if name[-1:].isalpha() and ":" not in name:
-        return False  # as nearly all; spares an exception for each host of a scan
+    if is_no_address(name):
+        return False
     try:
         ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from smtpprobe.errors import OptionError, TargetError
 from smtpprobe.evidence import Override, Role, Target, TargetKind
-from smtpprobe.names import is_hostname, quoted, to_ascii
+from smtpprobe.names import is_hostname, is_no_address, quoted, to_ascii
 
 URL_PORTS: Final = {
     "smtp": (Role.SMTP, 25),
@@ -257,8 +257,8 @@ def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
         inner = inner[5:] if inner[:5].lower() == "ipv6:" else inner
     else:
         inner = text
-        if text[-1:].isalpha() and ":" not in text and "%" not in text:
-            return None  # a name, as nearly all are; spares an exception
+        if is_no_address(text) and "%" not in text:
+            return None
     if "%" in inner:
         raise _SyntaxError("a zone such as %eth0 belongs to link-local addresses, where no mail goes")
     try:

@@ -13,14 +13,12 @@ from typing import Final, Protocol
 import msgspec
 
 from smtpprobe.checks import judge
-from smtpprobe.endpoints import plan_endpoints
+from smtpprobe.endpoints import host_of_address, plan_endpoints
 from smtpprobe.evidence import (
     Certificate,
     Conversation,
     Endpoint,
     Evidence,
-    HostOrigin,
-    MxHost,
     Options,
     Resolution,
     Role,
@@ -118,8 +116,7 @@ def endpoint_key(endpoint: Endpoint) -> str:
 
 def facts_of_address(address: str) -> Facts:
     """What is known of a target that is an address: nobody need be asked."""
-    hosts = (MxHost(name=address, origin=HostOrigin.GIVEN, addresses=(address,)),)
-    return Facts(resolution=Resolution(hosts=hosts))
+    return Facts(resolution=Resolution(hosts=(host_of_address(address),)))
 
 
 class Joiner:
