@@ -18,11 +18,10 @@ import msgspec
 from smtpprobe.evidence import Endpoint, Resolution, Target
 from smtpprobe.scan.guard import Guard
 from smtpprobe.scan.joining import Joiner, Understood, facts_of_address
-from smtpprobe.scan.journal import Became, Journal
+from smtpprobe.scan.journal import Journal
 from smtpprobe.scan.pace import Job, Limits, Pace, network_of
-from smtpprobe.scan.results import Session
 from smtpprobe.scan.sinks import Sink
-from smtpprobe.scan.worker import Facts, Probed, Resolved
+from smtpprobe.scan.worker import Facts, Probed, Resolved, left_alone
 
 COMMIT_S: Final = 0.1
 """How often what came in is written down for good."""
@@ -116,7 +115,6 @@ class Engine:
         self._read_target = msgspec.msgpack.Decoder(Target)
         self._read_facts = msgspec.msgpack.Decoder(Facts)
         self._encode = msgspec.msgpack.Encoder().encode  # for the journal
-        self._encode_json = msgspec.json.Encoder().encode  # for the results
         self._queue: list[tuple[int, int, Target, Facts | None]] = []
         """Targets to be resolved, next one last: id, line, target, and the facts where they are known."""
         self._last_target = 0
@@ -342,9 +340,7 @@ class Engine:
         if key not in self._endpoints:
             if self._joiner.is_known(key) or self._journal.is_probed(key):
                 return False
-            objection = self._guard.objection_to_name(endpoint.name) or self._guard.objection_to_address(
-                endpoint.address
-            )
+            objection = self._guard.objection_to(endpoint)
             if objection is not None:
                 self._leave_alone(endpoint, key, objection)
                 return False
@@ -356,8 +352,7 @@ class Engine:
 
     def _leave_alone(self, endpoint: Endpoint, key: str, objection: str) -> None:
         self.progress.left_alone += 1
-        session = Session(address=endpoint.address, port=endpoint.port, role=endpoint.role, skipped=objection)
-        became = Became(None, self._encode_json(session))
+        became = left_alone(endpoint, objection)
         self._journal.probed([(key, became.facts, became.session, became.shape)])
         self._joiner.remember(key, became)
 

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final
 
 from smtpprobe.errors import OptionError
-from smtpprobe.evidence import Fact
+from smtpprobe.evidence import Endpoint, Fact
 from smtpprobe.names import quoted, to_ascii
 
 EXCLUDED: Final = "excluded"
@@ -25,6 +25,10 @@ class Guard(Fact, frozen=True, kw_only=True):
     """In A-labels; each stands for all below it too."""
     networks: tuple[str, ...] = ()
     is_private_allowed: bool = False
+
+    def objection_to(self, endpoint: Endpoint) -> str | None:
+        """Say why an endpoint is left alone; None where nothing speaks against it."""
+        return self.objection_to_name(endpoint.name) or self.objection_to_address(endpoint.address)
 
     def objection_to_name(self, name: str | None) -> str | None:
         """Say why a name is left alone; None where nothing speaks against it."""

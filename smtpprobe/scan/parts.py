@@ -25,7 +25,6 @@ from smtpprobe.evidence import Endpoint, Resolution, Target
 from smtpprobe.scan.joining import facts_of_address
 from smtpprobe.scan.lease import Lease, LeaseLostError
 from smtpprobe.scan.pace import Limits
-from smtpprobe.scan.results import Session
 from smtpprobe.scan.running import fit_to_descriptors
 from smtpprobe.scan.shuffling import bucket_of, pack, squeeze, unsqueeze
 from smtpprobe.scan.sinks import fill_parquet
@@ -48,7 +47,7 @@ from smtpprobe.scan.staging import (
 )
 from smtpprobe.scan.store import Store
 from smtpprobe.scan.talking import NotAllowedError, Talking
-from smtpprobe.scan.worker import Facts, Probed, Resolved
+from smtpprobe.scan.worker import Facts, Probed, Resolved, left_alone
 
 KEEP_S: Final = 10.0
 """How often a bucket writes down what it has learnt, so that whoever does it again need not ask again."""
@@ -146,7 +145,6 @@ class _Bucket:
         self._limits = limits
         self._lease = Lease(store, f"_scan/leases/{number:05}", staged.terms)
         self._kept_folder = f"_scan/kept/{number:05}"
-        self._encode_json = msgspec.json.Encoder().encode
         self._rows: dict[str, Row] = {}
         self._certificates: dict[str, bytes] = {}
         self._unkept: list[str] = []
@@ -172,7 +170,7 @@ class _Bucket:
         talking = Talking(worker, self._limits, self._lease.holds, self._talked)
         guard = self._staged.guard
         for key, (endpoint, _) in needs.items():
-            objection = guard.objection_to_name(endpoint.name) or guard.objection_to_address(endpoint.address)
+            objection = guard.objection_to(endpoint)
             if objection is not None:
                 self._leave_alone(key, endpoint, objection)
             elif key not in self._rows:
@@ -252,8 +250,7 @@ class _Bucket:
         self._unkept.append(key)
 
     def _leave_alone(self, key: str, endpoint: Endpoint, objection: str) -> None:
-        session = Session(address=endpoint.address, port=endpoint.port, role=endpoint.role, skipped=objection)
-        self._rows[key] = Row(key, None, self._encode_json(session))
+        self._rows[key] = Row(key, None, left_alone(endpoint, objection).session)
 
     def _keep(self) -> None:
         """Write down what was learnt since the last time."""

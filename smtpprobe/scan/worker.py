@@ -145,6 +145,12 @@ def probed(
     )
 
 
+def left_alone(endpoint: Endpoint, why: str) -> Became:
+    """Put together what becomes of an endpoint that is not talked to."""
+    session = Session(address=endpoint.address, port=endpoint.port, role=endpoint.role, skipped=why)
+    return Became(None, _pack_json(session))
+
+
 class Worker:
     """Does the work on the running event loop.
 
