@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 
 pytest.importorskip("distributed", reason="the scan on a cluster needs the extra dask")
@@ -215,12 +216,18 @@ def test_what_a_killed_worker_had_begun_is_done_again_by_the_others(
     expected: tuple[World, list[dict[str, Any]]], cluster: Cluster, tmp_path: Path
 ) -> None:
     small, results = expected
+    victim = psutil.Process(cluster.workers[0].pid)
     killed: list[Flow] = []
 
     def kill(flow: Flow) -> None:
-        if flow.stage == "probe" and flow.parts_done > 0 and not killed:
-            cluster.workers[0].kill()
+        if flow.stage != "probe" or flow.parts_done == 0 or killed:
+            return
+        victim.suspend()  # so that what it is in the middle of stays so until it is killed
+        if any(each.raddr and each.raddr.port == small.port for each in victim.net_connections("tcp4")):
+            victim.kill()
             killed.append(msgspec.structs.replace(flow))
+        else:
+            victim.resume()
 
     small.forget(hold_s=2.0)
     plan = small.plan(str(tmp_path / "out"))
