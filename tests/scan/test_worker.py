@@ -34,7 +34,7 @@ async def dns() -> AsyncIterator[DnsServer]:
 
 
 def options(dns: DnsServer) -> Options:
-    return Options(resolvers=(dns.resolver,), timeout_s=0.4)
+    return Options(resolvers=(dns.resolver,), timeout_s=1.5)
 
 
 async def probed(worker: Worker, at: ScriptedServer) -> Probed:
