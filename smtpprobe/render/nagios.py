@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
+from typing import NamedTuple
 
+from smtpprobe.evidence import Endpoint
 from smtpprobe.render import Style
+from smtpprobe.render.escaping import escape
 from smtpprobe.render.measures import measures
 from smtpprobe.render.places import place
 from smtpprobe.render.thresholds import Range
@@ -44,20 +47,24 @@ _GRAVEST_LAST = (State.OK, State.UNKNOWN, State.WARNING, State.CRITICAL)
 
 
 def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
-    """Give the status line with performance data, then a line for each problem (the long output)."""
+    """Give the status line with performance data, and the long output: each problem, and what to do first."""
     every = tuple(reports)
     state = _state(every, style)
-    problems = [(report, each) for report in every for each in _problems(report)]
-    said = [f"{place(report, each.where)}: {finding_words(each, style.language).title}" for report, each in problems]
-    said = [*_exceeded(every, style), *said]
+    problems = [(text, "") for text in _exceeded(every, style)]
+    for report in every:
+        for finding in _problems(report):
+            words = finding_words(finding, style.language)
+            problems.append((f"{place(report, finding.where)}: {words.title}", words.fix.partition("\n")[0]))
     counts = ", ".join(
         f"{place(report)}: {label(style.language, 'status', report.status)}" for report in every
     ) or label(style.language, "verdict", "nothing")
-    first = "; ".join(said[:3]) if said else counts
+    first = "; ".join(text for text, _ in problems[:3]) or counts
     line = _cut(f"SMTPPROBE {state.name} - {_plain(first)}", MAX_STATUS)
     yield f"{line} |{_fitting(_data(every, style), MAX_LINE - len(line.encode()) - len(' |'))}\n"
-    for text in said:
+    for text, step in problems:
         yield _plain(text) + "\n"
+        if step:
+            yield f"  {label(style.language, 'verdict', 'next')}: {_plain(step)}\n"
 
 
 def exit_status(reports: Sequence[Report], style: Style) -> int:
@@ -68,9 +75,10 @@ def exit_status(reports: Sequence[Report], style: Style) -> int:
 def _state(reports: Sequence[Report], style: Style) -> State:
     states = [_STATES[report.status] for report in reports]
     limits = style.thresholds
+    slowest, soonest = _slowest(reports), _soonest(reports)
     for value, warning, critical in (
-        (_slowest(reports), limits.time_warning, limits.time_critical),
-        (_soonest(reports), limits.days_warning, limits.days_critical),
+        (slowest and slowest.value, limits.time_warning, limits.time_critical),
+        (soonest and soonest.value, limits.days_warning, limits.days_critical),
     ):
         if value is not None and critical is not None and critical.alerts(value):
             states.append(State.CRITICAL)
@@ -88,29 +96,60 @@ def _problems(report: Report) -> list[Finding]:
 def _exceeded(reports: Sequence[Report], style: Style) -> Iterator[str]:
     limits = style.thresholds
     slowest, soonest = _slowest(reports), _soonest(reports)
-    if slowest is not None and any(each and each.alerts(slowest) for each in limits[:2]):
-        yield label(style.language, "monitoring", "time", seconds=slowest)
-    if soonest is not None and any(each and each.alerts(soonest) for each in limits[2:]):
-        yield label(style.language, "monitoring", "days", days=int(soonest // 1))
+    if slowest is not None and any(each and each.alerts(slowest.value) for each in limits[:2]):
+        text = label(style.language, "monitoring", "time", seconds=slowest.value)
+        yield f"{_name(slowest.endpoint)}: {text}"
+    if soonest is not None and any(each and each.alerts(soonest.value) for each in limits[2:]):
+        days = soonest.value
+        field, count = ("days", int(days)) if days >= 0 else ("days-over", int(-days))
+        yield f"{_name(soonest.endpoint)}: {label(style.language, 'monitoring', field, days=count)}"
 
 
-def _slowest(reports: Sequence[Report]) -> float | None:
-    times = [each.total_s for report in reports for each in measures(report.evidence) if each.is_serving]
-    return max((each for each in times if each is not None), default=None)
+class _Extreme(NamedTuple):
+    """A number, and the endpoint that has it."""
+
+    value: float
+    endpoint: Endpoint
 
 
-def _soonest(reports: Sequence[Report]) -> float | None:
-    days = [each.days_left for report in reports for each in measures(report.evidence)]
-    return min((each for each in days if each is not None), default=None)
+def _name(endpoint: Endpoint) -> str:
+    host = "" if endpoint.host == endpoint.address else f"{escape(endpoint.host)} "
+    return f"{host}{endpoint.id}"
+
+
+def _slowest(reports: Sequence[Report]) -> _Extreme | None:
+    return max(
+        (
+            _Extreme(each.total_s, each.endpoint)
+            for report in reports
+            for each in measures(report.evidence)
+            if each.is_serving and each.total_s is not None
+        ),
+        key=lambda each: each.value,
+        default=None,
+    )
+
+
+def _soonest(reports: Sequence[Report]) -> _Extreme | None:
+    return min(
+        (
+            _Extreme(each.days_left, each.endpoint)
+            for report in reports
+            for each in measures(report.evidence)
+            if each.days_left is not None
+        ),
+        key=lambda each: each.value,
+        default=None,
+    )
 
 
 def _data(reports: Sequence[Report], style: Style) -> Iterator[str]:
     limits = style.thresholds
     slowest, soonest = _slowest(reports), _soonest(reports)
     if slowest is not None:
-        yield _datum("time", slowest, "s", limits.time_warning, limits.time_critical, minimum="0")
+        yield _datum("time", slowest.value, "s", limits.time_warning, limits.time_critical, minimum="0")
     if soonest is not None:
-        yield _datum("certificate_days", soonest // 1, "", limits.days_warning, limits.days_critical)
+        yield _datum("certificate_days", soonest.value // 1, "", limits.days_warning, limits.days_critical)
     every = [each for report in reports for each in measures(report.evidence)]
     yield f"serving={sum(each.is_serving for each in every)};;;0;{len(every)}"
     for severity in (Severity.ERROR, Severity.WARNING, Severity.INCONCLUSIVE):

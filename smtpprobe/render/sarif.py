@@ -2,7 +2,9 @@
 
 A result that is not known has the kind ``open`` (3.27.9), which is no problem. What passed is left out: GitHub reads no
 kinds and would raise an alert for each. The place is a logical location (host and endpoint) and, since GitHub refuses
-a file without, a relative URI and a line.
+a file without, a relative URI and a line; since all results of a place are on that line, they need a fingerprint under
+the one name that GitHub looks at. A rule speaks of its kind alone, and so stays the same from run to run; what it comes
+to for one server, and what to do there, stands with the result.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from smtpprobe import __version__
+from smtpprobe import __version__, texts
 from smtpprobe.render import Style
 from smtpprobe.render.places import fingerprint, place, relative_uri
 from smtpprobe.render.words import finding_words
@@ -51,22 +53,25 @@ def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
 
 
 def _rule(finding: Finding, style: Style) -> dict[str, Any]:
-    words = finding_words(finding, style.language)
-    rule: dict[str, Any] = {"id": finding.id, "shortDescription": {"text": finding.id.replace("-", " ")}}
-    if words.meaning:
-        rule["fullDescription"] = {"text": words.meaning}
-    if words.fix:
-        rule["help"] = {"text": words.fix}
-    return rule
+    """What is true of all findings of a kind; GitHub wants all three texts of every rule."""
+    short = finding.id.replace("-", " ")
+    words = texts.entry(style.language, "findings", finding.id) or {}
+    phrases = {field: texts.with_blanks(words[field]).strip() for field in ("meaning", "fix") if words.get(field)}
+    return {
+        "id": finding.id,
+        "shortDescription": {"text": short},
+        "fullDescription": {"text": phrases.get("meaning", short)},
+        "help": {"text": phrases.get("fix", short)},
+    }
 
 
 def _result(report: Report, finding: Finding, rule_index: int, style: Style) -> dict[str, Any]:
     words = finding_words(finding, style.language)
-    where = place(report, finding.where)
+    where, known = place(report, finding.where), fingerprint(report, finding)
     result: dict[str, Any] = {
         "ruleId": finding.id,
         "ruleIndex": rule_index,
-        "message": {"text": f"{where}: {words.title}"},
+        "message": {"text": "\n\n".join(filter(None, (f"{where}: {words.title}", words.fix)))},
         "locations": [
             {
                 "physicalLocation": {
@@ -76,7 +81,7 @@ def _result(report: Report, finding: Finding, rule_index: int, style: Style) -> 
                 "logicalLocations": [{"fullyQualifiedName": where, "kind": "resource"}],
             }
         ],
-        "partialFingerprints": {"smtpprobe/v1": fingerprint(report, finding)},
+        "partialFingerprints": {"smtpprobe/v1": known, "primaryLocationLineHash": f"{known}:1"},
         "properties": {"target": place(report), "confidence": finding.confidence.value},
     }
     if finding.severity in _LEVELS:

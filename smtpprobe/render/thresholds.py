@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from smtpprobe.errors import OptionError
 
-_RANGE = re.compile(r"(@)?(?:(~|-?\d+(?:\.\d+)?)?:)?(-?\d+(?:\.\d+)?)?")
+_NUMBER = r"-?(?:\d+(?:\.\d*)?|\.\d+)"
+_RANGE = re.compile(rf"(@)?(?:(~|{_NUMBER})?:)?({_NUMBER})?", re.ASCII)
 
 
 class Range(NamedTuple):

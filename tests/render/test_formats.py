@@ -278,6 +278,40 @@ def test_sarif_names_each_rule_once_and_points_to_it() -> None:
     )
 
 
+def test_a_sarif_rule_is_the_same_whatever_was_found_first() -> None:
+    """GitHub shows the text of a rule beside each of its alerts, and wants all three of them."""
+
+    def rules(*given: Report) -> dict[str, dict[str, object]]:
+        run = json.loads(rendered("sarif", *given))["runs"][0]
+        return {each["id"]: each for each in run["tool"]["driver"]["rules"]}
+
+    every = [make() for make in reports.ALL.values()]
+    one, other = rules(*every), rules(*reversed(every))
+    assert one == other
+    assert all({"shortDescription", "fullDescription", "help"} <= each.keys() for each in one.values())
+    assert "mx1." not in json.dumps(one)
+
+
+def test_a_sarif_result_says_what_to_do_there() -> None:
+    results = json.loads(rendered("sarif", reports.host()))["runs"][0]["results"]
+    text = next(each["message"]["text"] for each in results if each["ruleId"] == "certificate-name-mismatch")
+    first, _, steps = text.partition("\n\n")
+    assert first.startswith("mail.example.org 192.0.2.26:465: The certificate is not for ")
+    assert "certbot certonly -d mail.example.org" in steps
+
+
+def test_github_tells_results_on_one_line_apart_and_knows_them_again() -> None:
+    first, second = (
+        [
+            each["partialFingerprints"]["primaryLocationLineHash"]
+            for each in json.loads(rendered("sarif", reports.mixed()))["runs"][0]["results"]
+        ]
+        for _ in range(2)
+    )
+    assert first == second
+    assert len(set(first)) == len(first)
+
+
 @pytest.mark.parametrize("make", [*reports.ALL.values(), lambda: poisoned(reports.mixed())])
 def test_sarif_has_places_that_could_be_files_of_a_checkout(make: Callable[[], Report]) -> None:
     """GitHub refuses a file in which a URI has another scheme than its checkout, which is ``file``."""
@@ -334,6 +368,27 @@ def test_nagios_states_follow_findings_and_thresholds(
     assert "".join(renderer("nagios").render([make()], style)).startswith(f"SMTPPROBE {word} - ")
 
 
+def test_nagios_names_the_server_that_is_beyond_a_threshold() -> None:
+    limits = parse_thresholds(("0.01", "days=400:"), ())
+    said = rendered("nagios", reports.healthy(), thresholds=limits).splitlines()
+    assert re.match(r"SMTPPROBE WARNING - mx\d\.example\.org [\d.]+:\d+: the slowest endpoint took ", said[0])
+    assert re.fullmatch(r"mx\d\.example\.org [\d.]+:\d+: the first certificate ends in \d+ days", said[2])
+
+
+def test_nagios_does_not_say_that_a_certificate_will_have_ended() -> None:
+    text = rendered("nagios", reports.mixed(), thresholds=parse_thresholds((), ("days=7:",)))
+    over = re.search(r"the certificate has expired \(days ago: (\d+)\)", text)
+    assert over is not None
+    assert f"(days ago: {over[1]})" in next(line for line in text.splitlines() if "has expired on" in line)
+    assert "ends in" not in text
+
+
+def test_nagios_says_what_to_do_first_below_each_problem() -> None:
+    lines = rendered("nagios", reports.mixed()).splitlines()
+    at = next(number for number, line in enumerate(lines) if number and "has expired" in line)
+    assert lines[at + 1] == "  Next: Renew it now: certbot renew, or what your authority gives you."
+
+
 def many_endpoints(report: Report, hosts: int) -> Report:
     """The same report, with each endpoint on many hosts."""
     found = [
@@ -366,6 +421,7 @@ def test_the_status_line_keeps_its_words_however_many_servers_there_are(make: Ca
         ("~:10", (11,), (-1e9, 10)),
         ("10:20", (9, 21), (10, 20)),
         ("@10:20", (10, 20), (9, 21)),
+        (".5:1.", (0.4, 1.1), (0.5, 1)),
     ],
 )
 def test_ranges_are_those_of_the_guidelines(text: str, alerting: tuple[float, ...], quiet: tuple[float, ...]) -> None:
@@ -374,7 +430,7 @@ def test_ranges_are_those_of_the_guidelines(text: str, alerting: tuple[float, ..
     assert not any(wanted.alerts(each) for each in quiet)
 
 
-@pytest.mark.parametrize("text", ["", ":", "@", "x", "20:10", "1:2:3", "1 "])
+@pytest.mark.parametrize("text", ["", ":", "@", "x", "20:10", "1:2:3", "1 ", ".", "٣"])
 def test_what_is_no_range_is_refused(text: str) -> None:
     from smtpprobe.errors import OptionError
 
