@@ -1,18 +1,23 @@
 """Certificates: who is named, by whom they were issued, until when, and with what key. Each fact has its own finding.
 
 What a flaw is worth depends on who looks. Servers among themselves deliver all the same, since they would otherwise
-have to deliver in clear text (RFC 7435, RFC 7672 2.1): a warning. Mail programs stop and ask a person, before a
-password is sent: an error.
+have to deliver in clear text (RFC 7435, RFC 7672 2.1): a warning, or a note where DANE vouches for the server. Mail
+programs stop and ask a person, before a password is sent: an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from smtpprobe.checks.kinds import Topic, kind
 from smtpprobe.checks.reading import at, at_domain, at_host, by_role, connected, graded
-from smtpprobe.evidence import Certificate, Conversation, Evidence, Phase, TlsSession, Trust
+from smtpprobe.checks.securing import DaneState, dane_of, policy_of
+from smtpprobe.evidence import Certificate, Conversation, Evidence, Phase, Role, TlsSession, Trust
+from smtpprobe.policies.dane import DANE_TA
+from smtpprobe.policies.mta_sts import Mode
 from smtpprobe.reference.model import Confidence
 from smtpprobe.report import Finding, Severity, Where
 
@@ -46,8 +51,27 @@ CERTIFICATE_KEY_WEAK = kind("certificate-key-weak", Topic.CERTIFICATE, *_BY_ROLE
 CERTIFICATE_SIGNATURE_WEAK = kind(
     "certificate-signature-weak", Topic.CERTIFICATE, *_BY_ROLE, params=("subject", "hash")
 )
+CERTIFICATE_ONLY_BY_DANE = kind(
+    "certificate-only-by-dane", Topic.CERTIFICATE, Severity.INFO, params=("flaws",), worded={"flaws": "tls"}
+)
 CERTIFICATES_DIFFER = kind("certificates-differ", Topic.CERTIFICATE, Severity.INFO, params=("count",))
 TRUST_STORE_MISSING = kind("trust-store-missing", Topic.CERTIFICATE, Severity.INCONCLUSIVE)
+
+_ISSUER_FLAWS = {
+    CERTIFICATE_SELF_SIGNED.id: "self-signed",
+    CERTIFICATE_INTERMEDIATE_MISSING.id: "issuer-missing",
+    CERTIFICATE_ISSUER_UNKNOWN.id: "unknown-issuer",
+}
+"""What DANE makes up for, whatever the record's usage, with a word for each."""
+_OTHER_FLAWS = {
+    CERTIFICATE_EXPIRED.id: "expired",
+    CERTIFICATE_NOT_YET_VALID.id: "not-yet-valid",
+    CERTIFICATE_CHAIN_OUT_OF_DATE.id: "untrusted",
+    CERTIFICATE_NAME_MISMATCH.id: "wrong-name",
+    CERTIFICATE_NAME_IN_COMMON_NAME.id: "wrong-name",
+    CERTIFICATE_NOT_FOR_SERVERS.id: "untrusted",
+}
+"""What a record of the usage DANE-EE makes up for besides (RFC 7671 5.1)."""
 
 MIN_KEY_BITS = {"RSA": 2048, "DSA": 2048, "EC": 224}
 """NIST SP 800-131A: what 112 bits of security take."""
@@ -92,10 +116,40 @@ def _session(evidence: Evidence, conversation: Conversation, session: TlsSession
         *_name(where, worth, leaf, trust),
         *_issuer(where, worth, chain, trust),
     ]
-    yield from flaws
+    yield from _with_dane(evidence, conversation, where, flaws)
     yield from _strength(where, worth, chain)
     if trust.is_trusted and leaf.not_after is not None and trust.is_name_matched is not None:
         yield CERTIFICATE_TRUSTED.found(where, subject=subject(leaf), days=(leaf.not_after - evidence.started_at).days)
+
+
+def _with_dane(evidence: Evidence, conversation: Conversation, where: Where, flaws: list[Finding]) -> Iterator[Finding]:
+    """Sum up in a note what nobody looks at, since a TLSA record vouches for the server and no MTA-STS policy asks for
+    more (RFC 7672 3.1.1, RFC 8461 4.1); all other flaws stay what they are."""
+    covered = _covered(evidence, conversation)
+    words: dict[str, None] = {}
+    for flaw in flaws:
+        if flaw.id in covered:
+            words[covered[flaw.id]] = None
+        elif flaw.id == CERTIFICATE_EXPIRES_SOON.id and CERTIFICATE_EXPIRED.id in covered:
+            yield replace(flaw, severity=Severity.INFO)
+        else:
+            yield flaw
+    if words:
+        yield CERTIFICATE_ONLY_BY_DANE.found(where, flaws=tuple(words))
+
+
+def _covered(evidence: Evidence, conversation: Conversation) -> Mapping[str, str]:
+    """The findings, by id, that DANE makes up for between servers, with a word for each."""
+    if conversation.endpoint.role is not Role.SMTP:
+        return {}
+    policy = policy_of(evidence)
+    if policy is not None and policy.mode is not Mode.NONE:
+        return {}
+    found = dane_of(evidence, conversation)
+    record = found.match.record if found is not None and found.state is DaneState.MATCH else None
+    if record is None:
+        return {}
+    return _ISSUER_FLAWS if record.usage == DANE_TA else _ISSUER_FLAWS | _OTHER_FLAWS
 
 
 def subject(certificate: Certificate) -> str:

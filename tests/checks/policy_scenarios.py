@@ -106,6 +106,7 @@ DANE = {
     "dane-not-published": signed(tlsa()),
     "dane-without-rollover": signed(tlsa(RIGHT)),
     "dane-mx-insecure": signed(tlsa(RIGHT), mx=False),
+    "certificate-only-by-dane": signed(tlsa(RIGHT), secured(is_trusted=False)),
 }
 
 # --- MTA-STS --------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -24,7 +24,7 @@ from smtpprobe.evidence import (
 )
 from smtpprobe.policies.dane import record_for
 from smtpprobe.reference.model import Confidence
-from smtpprobe.report import Fate, Finding, Sender
+from smtpprobe.report import Fate, Finding, Sender, Severity
 from tests.checks.evidence_builder import (
     A1,
     DOMAIN,
@@ -44,7 +44,19 @@ from tests.checks.evidence_builder import (
     tls,
     trust,
 )
-from tests.checks.policy_scenarios import CHAIN, LEAF, LOOPBACK, RIGHT, WRONG, signed, tlsa
+from tests.checks.policy_scenarios import (
+    CHAIN,
+    LEAF,
+    LOOPBACK,
+    RIGHT,
+    UNUSABLE,
+    WRONG,
+    fetched,
+    mode,
+    policed,
+    signed,
+    tlsa,
+)
 
 LEADS_OUT = "mx.example.net"
 
@@ -147,6 +159,66 @@ def test_the_record_of_an_authority_is_told_only_where_it_would_fit() -> None:
     alone = finding(shown(LEAF), "dane-not-published")
     assert alone is not None
     assert alone.params["authority"] == "-"
+
+
+TA = f"2 1 1 {CHAIN[1].spki_sha256}"
+UNTRUSTED = trust(chain=False, is_self_signed=True)
+MISNAMED = trust(matched=False, in_date=False, name=MX1)
+ENDED = CHAIN[0].not_after or datetime.max.replace(tzinfo=UTC)
+
+
+def about_the_certificate(made: Evidence) -> dict[str, object]:
+    return {each.id: each.severity for each in judge(made).findings if each.id.startswith("certificate-")}
+
+
+def test_what_dane_makes_up_for_is_one_note() -> None:
+    """RFC 7671 5.1: of the names, dates and issuer of a certificate that DANE-EE names, nothing counts."""
+    flawed = healthy(handshake=tls(*CHAIN, trust=msgspec.structs.replace(MISNAMED, is_chain_trusted=False)))
+    made = msgspec.structs.replace(signed(tlsa(RIGHT), flawed), started_at=ENDED + timedelta(days=3))
+    assert about_the_certificate(made) == {"certificate-only-by-dane": Severity.INFO}
+    note = finding(made, "certificate-only-by-dane")
+    assert note is not None
+    assert note.params["flaws"] == ("expired", "wrong-name", "unknown-issuer")
+
+
+def test_a_certificate_that_ends_soon_is_a_note_where_its_dates_do_not_count() -> None:
+    soon = ENDED - timedelta(hours=1)
+    for records, severity in (((RIGHT,), Severity.INFO), ((), Severity.WARNING)):
+        made = msgspec.structs.replace(signed(tlsa(*records)), started_at=soon)
+        assert about_the_certificate(made)["certificate-expires-soon"] is severity
+
+
+def test_an_authority_by_dane_makes_up_for_the_issuer_alone() -> None:
+    untrusted = healthy(handshake=tls(*CHAIN, trust=UNTRUSTED))
+    made = msgspec.structs.replace(signed(tlsa(TA), untrusted), started_at=datetime.now(UTC))
+    assert about_the_certificate(made) == {"certificate-only-by-dane": Severity.INFO}
+    misnamed = healthy(handshake=tls(*CHAIN, trust=trust(matched=False, name=MX1)))
+    made = msgspec.structs.replace(signed(tlsa(TA), misnamed), started_at=datetime.now(UTC))
+    assert about_the_certificate(made) == {"certificate-name-mismatch": Severity.WARNING}
+
+
+@pytest.mark.parametrize(
+    ("name", "id_"), [("enforce", "certificate-self-signed"), ("none", "certificate-only-by-dane")]
+)
+def test_dane_makes_up_for_nothing_where_a_policy_asks_for_a_trusted_certificate(name: str, id_: str) -> None:
+    made = signed(tlsa(RIGHT), healthy(handshake=tls(*CHAIN, trust=UNTRUSTED)))
+    published = policed(fetched(mode(name))).policies
+    both = msgspec.structs.replace(made.policies, mta_sts=published.mta_sts, policy=published.policy)
+    made = msgspec.structs.replace(made, policies=both, started_at=datetime.now(UTC))
+    assert set(about_the_certificate(made)) == {id_}
+
+
+@pytest.mark.parametrize("records", [(WRONG,), (UNUSABLE,), ()])
+def test_records_that_do_not_fit_make_up_for_nothing(records: tuple[str, ...]) -> None:
+    made = signed(tlsa(*records), healthy(handshake=tls(*CHAIN, trust=UNTRUSTED)))
+    made = msgspec.structs.replace(made, started_at=datetime.now(UTC))
+    assert about_the_certificate(made) == {"certificate-self-signed": Severity.WARNING}
+
+
+def test_dane_makes_up_for_nothing_towards_mail_programs() -> None:
+    at_465 = msgspec.structs.replace(tlsa(RIGHT).tlsa[0], port=465)
+    program = healthy(endpoint(port=465), tls(*CHAIN, trust=UNTRUSTED))
+    assert "certificate-self-signed" in about_the_certificate(signed(Policies(tlsa=(at_465,)), program))
 
 
 def test_two_records_for_one_key_are_no_rollover() -> None:
