@@ -128,7 +128,11 @@ def _described(stop: Stop, language: str) -> str:
 
 def _found(stop: Stop, language: str) -> str:
     """What was found, and what was not as it should be."""
+    from smtpprobe.render import writing
+
     if stop.is_as_it_should_be:
         return ", ".join(stop.scenario.finds) or _say(language, "nothing")
     parts = {"missing": stop.missing, "unexpected": stop.unexpected}
-    return "; ".join(_say(language, field, findings=", ".join(ids)) for field, ids in parts.items() if ids)
+    return writing.clauses(
+        (_say(language, field, findings=", ".join(ids)) for field, ids in parts.items() if ids), language
+    )

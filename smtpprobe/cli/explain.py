@@ -150,7 +150,7 @@ def _write(asked: Iterator[Asked], phase: str | None, lang: str | None, format: 
         return
     if format == "markdown":
         for number, block in enumerate(blocks):
-            _say("\n".join((*([""] if number else ()), *forms.markdown(block))))
+            _say("\n".join((*([""] if number else ()), *forms.markdown(block, chosen))))
         return
     from smtpprobe.render.layout import describe_terminal
 

@@ -37,6 +37,7 @@ class _State:
                 self.is_decided = True
 
     def words(self, language: str) -> str:
+        from smtpprobe.render import writing
         from smtpprobe.render.words import label
 
         if self.endpoints is None:
@@ -47,7 +48,7 @@ class _State:
         waiting = next(iter(self.open), None)
         if waiting is not None:
             parts.append(label(language, "progress", "waiting", endpoint=waiting.id))
-        return ", ".join(parts)
+        return writing.together(parts, language)
 
 
 class ProgressLine:
@@ -84,13 +85,14 @@ class ProgressLine:
             self._is_shown = False
 
     def _show(self) -> None:
+        from smtpprobe.render import writing
         from smtpprobe.render.words import label
 
         state = self._states.setdefault(self._due, _State())
-        text = f"{escape(self._targets[self._due].text)}: {state.words(self._language)}"
+        text = writing.named(escape(self._targets[self._due].text), state.words(self._language), self._language)
         if len(self._targets) > 1:
             count = label(self._language, "progress", "targets", done=self._due, total=len(self._targets))
-            text = f"{count}; {text}"
+            text = writing.clauses((count, text), self._language)
         self._write(_ERASE + cut(text, self._terminal.width - 1, self._terminal.sign("more")))
         self._is_shown = True
 

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from smtpprobe import texts
 from smtpprobe.reference import tables
 from smtpprobe.reference.tables import EnhancedRow
+from smtpprobe.render import writing
 from smtpprobe.render.layout import Terminal, cell_width, pad, wrap
 
 SCHEMA: Final = "smtpprobe/codes/1"
@@ -170,7 +171,9 @@ def findings(language: str, wanted: Filter) -> Iterator[Row]:
 
     for kind in KINDS.values():
         words = {field: texts.with_blanks(phrase) for field, phrase in _words(language, "findings", kind.id).items()}
-        severity = ", ".join(texts.phrase(language, "labels", "severity", each) for each in kind.severities)
+        severity = writing.listed(
+            (texts.phrase(language, "labels", "severity", each) for each in kind.severities), language
+        )
         yield _row(
             kind.id,
             "",
@@ -238,7 +241,7 @@ def _both(language: str, room: str, key: str | None, *fields: str) -> Iterator[s
 def _phases(language: str, ids: Sequence[str]) -> str:
     if "any" in ids:
         return texts.phrase(language, "book", "codes", "anywhere")
-    return ", ".join(texts.phrase(language, "labels", "phase", each) for each in ids)
+    return writing.listed((texts.phrase(language, "labels", "phase", each) for each in ids), language)
 
 
 # --- text -----------------------------------------------------------------------------------------------------------
@@ -287,8 +290,8 @@ def closing(rows: Sequence[Row], others: Sequence[tuple[str, int]], language: st
     if rows:
         yield texts.phrase(language, "book", "codes", "count", count=len(rows))
     if others:
-        found = ", ".join(f"{_option(table)} {count}" for table, count in others)
-        yield f"{texts.phrase(language, 'book', 'codes', 'elsewhere')}: {found}"
+        found = writing.listed((f"{_option(table)} {count}" for table, count in others), language)
+        yield writing.named(texts.phrase(language, "book", "codes", "elsewhere"), found, language)
 
 
 def _option(table: str) -> str:

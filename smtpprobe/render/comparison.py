@@ -14,6 +14,7 @@ from smtpprobe import texts
 from smtpprobe.reference import compare
 from smtpprobe.reference.compare import Difference, Side
 from smtpprobe.reference.tables import codes
+from smtpprobe.render import writing
 from smtpprobe.render.layout import Terminal, cell_width, wrap
 
 SCHEMA: Final = "smtpprobe/compare/1"
@@ -123,7 +124,7 @@ def phases(ids: Sequence[str], language: str) -> str:
     """Name the steps of a session; ``any`` is everywhere."""
     if "any" in ids:
         return _text(language, "compare", "anywhere")
-    return ", ".join(texts.phrase(language, "labels", "phase", each) for each in ids)
+    return writing.listed((texts.phrase(language, "labels", "phase", each) for each in ids), language)
 
 
 def _pair(a: Side, b: Side, language: str) -> Pair:
@@ -140,7 +141,9 @@ def _pair(a: Side, b: Side, language: str) -> Pair:
         is_written=False,
         summary=tuple(_said("difference", each, is_enhanced, language) for each in compare.differences(a, b)),
         use=_said("expect", expected, is_enhanced, language) if expected is not None else "",
-        server=" ".join(_said("send", each, is_enhanced, language) for each in compare.sending(a, b)),
+        server=writing.sentences(
+            (_said("send", each, is_enhanced, language) for each in compare.sending(a, b)), language
+        ),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from smtpprobe import texts
 from smtpprobe.difference import Change, Difference, Differences
 from smtpprobe.evidence import encode
+from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.layout import Terminal, wrap
 from smtpprobe.render.words import fill
@@ -69,8 +70,9 @@ def _span(each: Difference, language: str) -> str:
 
 def _heading(change: Change, language: str) -> str:
     subject = f" {escape(change.subject)}" if change.subject else ""
-    where = f" ({', '.join(map(escape, change.where))})" if change.where else ""
-    return f"{_what(change, language)}{subject}{where}"
+    return writing.aside(
+        _what(change, language) + subject, writing.listed(map(escape, change.where), language), language
+    )
 
 
 def _what(change: Change, language: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from smtpprobe import texts
 from smtpprobe.reference.asked import Asked, Kind, keyword_of
 from smtpprobe.reference.tables import class_key, code_row, codes, contexts, diagnoses, enhanced_row, keywords
+from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _actor(actor: str, language: str) -> str:
 def _phases(ids: tuple[str, ...], language: str) -> str:
     if "any" in ids:
         return _book(language, "explain", "anywhere")
-    return ", ".join(_label(language, "phase", each) for each in ids)
+    return writing.listed((_label(language, "phase", each) for each in ids), language)
 
 
 def _class(digit: str, language: str) -> str:
@@ -133,8 +134,12 @@ def _category(digits: str, language: str) -> str:
     return _book(language, "category", digits[1] if digits[1] in "0125" else "other")
 
 
+def _source(reference: str, status: str, language: str) -> str:
+    return writing.aside(reference, _book(language, "status", status), language)
+
+
 def _class_and_category(digits: str, language: str) -> str:
-    return f"{_class(digits[0], language)}, {_category(digits, language)}"
+    return writing.together((_class(digits[0], language), _category(digits, language)), language)
 
 
 # --- single codes and words -----------------------------------------------------------------------------------------
@@ -161,7 +166,7 @@ def _code(value: str, phase: str | None, language: str) -> Block:
             ("fix", words.get("fix", "")),
             ("compare.class", _class_and_category(str(number), language)),
             ("compare.phases", _phases(row.phases, language)),
-            ("source", f"{row.reference} ({_book(language, 'status', row.status)})"),
+            ("source", _source(row.reference, row.status, language)),
             ("elsewhere", elsewhere),
         ),
         facts={
@@ -236,8 +241,8 @@ def _enhanced(value: str, language: str) -> Block:
             ("retry", _retry(retry, after_s, language)),
             ("sender", advice.get("sender", "") if digit != "2" else ""),
             ("receiver", advice.get("receiver", "") if digit != "2" else ""),
-            ("compare.class", ", ".join(filter(None, (_book(language, "class", digit), subject)))),
-            ("source", f"{row.reference} ({_book(language, 'status', row.kind)})" if row is not None else ""),
+            ("compare.class", writing.together((_book(language, "class", digit), subject), language)),
+            ("source", _source(row.reference, row.kind, language) if row is not None else ""),
         ),
         facts={
             "kind": "enhanced",
@@ -280,7 +285,7 @@ def _keyword(value: str, language: str) -> Block:
             ("parameters", "" if row.parameters == "none" else row.parameters),
             ("verbs", ", ".join(row.verbs)),
             ("adds-parameters", "" if row.adds == "-" else row.adds),
-            ("source", f"{row.reference} ({_book(language, 'status', row.status)})"),
+            ("source", _source(row.reference, row.status, language)),
         ),
         facts={
             "kind": "keyword",
@@ -300,7 +305,7 @@ def _finding(value: str, language: str) -> Block:
 
     kind = KINDS[value]
     words = {field: texts.with_blanks(phrase) for field, phrase in _words(language, "findings", value).items()}
-    severities = ", ".join(_label(language, "severity", each) for each in kind.severities)
+    severities = writing.listed((_label(language, "severity", each) for each in kind.severities), language)
     return Block(
         title=f"{value}  {words.get('title', '')}".rstrip(),
         lines=_lines(
@@ -430,17 +435,17 @@ def _reply(reply: str, phase: str | None, language: str) -> Block:
             ("cause", cause.get("meaning", "")),
             ("provider", found.provider or ""),
             ("software", _software_words(software, language)),
-            ("note", " ".join(filter(None, (note, no_code)))),
+            ("note", writing.sentences((note, no_code), language)),
             ("contradiction", contradictions),
             ("who", _actor(found.actor, language) if is_known else ""),
             ("retry", _retry(found.retry, found.retry_after_s, language) if is_known else ""),
             ("sender", cause.get("sender", "")),
             ("receiver", cause.get("receiver", "")),
             ("fix", "" if has_advice else (here or general).get("fix", "")),
-            ("code", _told(number, general, "meaning")),
-            ("enhanced", _told(enhanced, added, "meaning")),
+            ("code", _told(number, general, language)),
+            ("enhanced", _told(enhanced, added, language)),
             ("phase", here.get("meaning", "")),
-            ("certainty", f"{_label(language, 'confidence', found.confidence)} ({found.rule})"),
+            ("certainty", writing.aside(_label(language, "confidence", found.confidence), found.rule, language)),
             ("source", "; ".join(found.references)),
             ("see", "\n".join(found.links)),
         )
@@ -505,18 +510,20 @@ def _software_words(software: dict[str, Any] | None, language: str) -> str:
     if software is None:
         return ""
     name = " ".join(filter(None, (software["product"], escape(software["version"] or ""))))
-    return f"{name} ({_label(language, 'confidence', software['confidence'])}, {software['rule']})"
+    told = writing.together((_label(language, "confidence", software["confidence"]), software["rule"]), language)
+    return writing.aside(name, told, language)
 
 
 def _digit(code: int | None, enhanced: str | None) -> str:
     return str(code)[0] if code is not None else (enhanced or "?")[0]
 
 
-def _told(code: str | None, words: dict[str, str], field: str) -> str:
+def _told(code: str | None, words: dict[str, str], language: str) -> str:
     """A code, its name and what is said of it, in one text."""
     if code is None or not words:
         return code or ""
-    return f"{code} {words.get('name', '')}. {words.get(field, '')}".strip()
+    name = writing.closed(f"{code} {words.get('name', '')}", language)
+    return writing.sentences((name, words.get("meaning", "")), language)
 
 
 def _quoted(reply: str) -> Iterator[str]:

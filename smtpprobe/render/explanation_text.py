@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from smtpprobe.render import writing
 from smtpprobe.render.explanation import Block, Line
 from smtpprobe.render.layout import Terminal, cell_width, wrap
 
@@ -44,7 +45,7 @@ def _parts(line: Line, room: int, terminal: Terminal) -> Iterator[str]:
 # --- markdown -------------------------------------------------------------------------------------------------------
 
 
-def markdown(block: Block) -> Iterator[str]:
+def markdown(block: Block, language: str) -> Iterator[str]:
     """Write an answer as GitHub Markdown, in lines."""
     yield f"### {_escaped(block.title)}"
     yield ""
@@ -57,7 +58,8 @@ def markdown(block: Block) -> Iterator[str]:
             yield f"- **{_escaped(line.head)}**"
             yield from (f"  - {_escaped(piece)}" for piece in pieces)
         else:
-            yield f"- **{_escaped(line.head)}:** {'<br>'.join(map(_escaped, pieces))}"
+            head = _escaped(writing.named(line.head, "", language)).rstrip()
+            yield f"- **{head}** {'<br>'.join(map(_escaped, pieces))}"
 
 
 def _longest_run(line: str) -> int:

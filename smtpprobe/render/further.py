@@ -19,6 +19,7 @@ from smtpprobe.evidence import (
     Trust,
     VersionTrial,
 )
+from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape, show_lines
 from smtpprobe.render.session import Certificates, Remark, chain_remarks, version_words
 from smtpprobe.render.steps import (
@@ -52,7 +53,7 @@ def _version(trial: VersionTrial, language: str) -> Step:
     outcome = trial.outcome
     severity, detail = None, ""
     if isinstance(outcome, TlsSession):
-        words = escape(", ".join(filter(None, (outcome.cipher, outcome.group))))
+        words = writing.together(map(escape, filter(None, (outcome.cipher, outcome.group))), language)
         if trial.ocsp_response is not None:
             detail = label(language, "trial", "stapled", size=len(trial.ocsp_response))
     else:
@@ -62,7 +63,7 @@ def _version(trial: VersionTrial, language: str) -> Step:
     return Step(
         kind=StepKind.EVENT,
         at_s=trial.ended_s,
-        lines=(f"{version_words(trial.version)}: {words}",),
+        lines=(writing.named(version_words(trial.version), words, language),),
         severity=severity,
         took_s=trial.ended_s - trial.started_s,
         remarks=remarks,
@@ -135,7 +136,7 @@ def _answer(fetch: PolicyFetch, language: str) -> Step:
     return Step(
         kind=StepKind.RECEIVED,
         at_s=fetch.ended_s,
-        lines=(", ".join(filter(None, parts)),),
+        lines=(writing.together(parts, language),),
         severity=None if fetch.status == 200 else Severity.WARNING,
         is_encrypted=True,
         took_s=fetch.ended_s - fetch.started_s,

@@ -8,6 +8,7 @@ from typing import Final
 
 from smtpprobe.evidence import encode
 from smtpprobe.history import Past, Pasts
+from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.json import ascii_json
 from smtpprobe.render.layout import Terminal, cell_width, cut, pad, wrap
@@ -71,7 +72,7 @@ def _summary(past: Past, language: str) -> Iterator[str]:
     first, last = _minute(past.sightings[0].at), _minute(past.sightings[-1].at)
     yield said(language, "history", "span", first=first, last=last)
     for word, number in _by_word(past, language).items():
-        yield f"{word}: {number}"
+        yield writing.named(word, f"{number}", language)
     yield said(language, "history", "changes", count=past.changes)
 
 

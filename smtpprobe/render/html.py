@@ -14,10 +14,10 @@ import msgspec
 from smtpprobe import __version__, texts
 from smtpprobe.errors import MissingExtraError
 from smtpprobe.evidence import Evidence
-from smtpprobe.render import Style
+from smtpprobe.render import Style, writing
 from smtpprobe.render.transcript import ConversationView, DnsLine, Step, transcript
 from smtpprobe.render.view import FindingView, View, view
-from smtpprobe.render.words import duration, label
+from smtpprobe.render.words import cause_words, duration, label
 from smtpprobe.report import Report, Severity
 
 BAR_WIDTH: Final = 640.0
@@ -87,6 +87,8 @@ def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
     language = style.language
     environment.filters["duration"] = lambda seconds: duration(seconds, language)
     environment.globals["label"] = lambda table, field, **params: label(language, table, field, **params)
+    environment.globals["named"] = lambda name, text="": writing.named(name, text, language)
+    environment.globals["cause"] = lambda words: cause_words(words, language)
     page = environment.get_template("report.html.jinja")
     yield page.render(
         language=language,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from smtpprobe.render import Style
+from smtpprobe.render import Style, writing
 from smtpprobe.render.transcript import ConversationView, Step, StepKind, transcript
 from smtpprobe.render.view import FindingView, View, view
 from smtpprobe.render.words import duration, label
@@ -36,7 +36,7 @@ def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
 
 def _report(report: Report, style: Style) -> Iterator[str]:
     shown = view(report, style.language)
-    yield f"## {SIGNS[shown.status]} {plain(shown.target)}: {plain(shown.status_word)}"
+    yield f"## {SIGNS[shown.status]} {writing.named(plain(shown.target), plain(shown.status_word), style.language)}"
     yield ""
     yield f"**{plain(shown.headline)}**"
     if shown.lead:
@@ -44,7 +44,7 @@ def _report(report: Report, style: Style) -> Iterator[str]:
         yield plain(shown.lead)
     if shown.next_step:
         yield ""
-        yield f"**{plain(label(style.language, 'verdict', 'next'))}:** {plain(shown.next_step)}"
+        yield f"**{_head('verdict', 'next', style.language)}** {plain(shown.next_step)}"
     if shown.interrupted:
         yield ""
         yield f"_{plain(shown.interrupted)}_"
@@ -85,8 +85,8 @@ def _deliveries(shown: View) -> Iterator[str]:
     yield f"### {plain(label(shown.language, 'delivery', 'heading'))}"
     yield ""
     for each in shown.deliveries:
-        words = " ".join(filter(None, (each.fate, each.way)))
-        yield f"- {SIGNS[each.severity]} **{plain(each.sender)}** {plain(words)} ({plain(each.reason)})"
+        words = writing.aside(writing.way((each.fate, each.way), shown.language), each.reason, shown.language)
+        yield f"- {SIGNS[each.severity]} **{plain(each.sender)}** {plain(words)}"
 
 
 def _posture(shown: View) -> Iterator[str]:
@@ -96,8 +96,9 @@ def _posture(shown: View) -> Iterator[str]:
     yield f"### {plain(shown.posture_heading)}"
     yield ""
     for each in shown.posture:
-        record = f": {code(each.record)}" if each.record else ""
-        yield f"- {SIGNS[each.severity]} **{plain(each.name)}** {plain(each.verdict)}{record}"
+        verdict = plain(each.verdict)
+        told = writing.named(verdict, code(each.record), shown.language) if each.record else verdict
+        yield f"- {SIGNS[each.severity]} **{plain(each.name)}** {told}"
         for remark in each.remarks:
             yield f"  - {plain(remark)}"
 
@@ -126,10 +127,15 @@ def _finding(finding: FindingView, style: Style) -> Iterator[str]:
     reply = finding.reply
     if reply is not None and reply.diagnosis:
         yield ""
-        yield f"  {plain(label(style.language, 'finding', 'reason'))}: {plain(reply.diagnosis)}"
+        yield f"  {plain(writing.named(label(style.language, 'finding', 'reason'), reply.diagnosis, style.language))}"
     if finding.steps:
         yield ""
         yield from (f"  {number}. {plain(step)}" for number, step in enumerate(finding.steps, 1))
+
+
+def _head(table: str, field: str, language: str) -> str:
+    """A name with its colon, and no blank behind, at which emphasis would not end."""
+    return plain(writing.named(label(language, table, field), "", language)).rstrip()
 
 
 def _conversations(report: Report, style: Style) -> Iterator[str]:

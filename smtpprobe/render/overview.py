@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from smtpprobe import texts
+from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.layout import Column
 from smtpprobe.render.words import label
@@ -173,7 +174,7 @@ class _Words:
         return escape(field) if phrase is None else phrase.format_map(params) if params else phrase
 
     def number(self, count: int) -> str:
-        return f"{count:,}".replace(",", self("number", "separator"))
+        return writing.number(count, self.language)
 
     def percent(self, count: int, of: int) -> str:
         """A share in whole per cent; never 0 of something, nor all of less."""

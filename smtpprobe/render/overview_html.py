@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from smtpprobe import __version__, texts
 from smtpprobe.errors import MissingExtraError
+from smtpprobe.render import writing
 from smtpprobe.render.layout import cut
 from smtpprobe.render.overview import PLAIN, Chart, Table, page
 from smtpprobe.scan.overview import Overview
@@ -67,7 +68,7 @@ def render(overview: Overview, language: str) -> str:
         direction="rtl" if language.split("-")[0] in texts.RIGHT_TO_LEFT else "ltr",
         version=__version__,
         page=shown,
-        drawings=[draw(section) for section in shown.sections if isinstance(section, Chart)],
+        drawings=[draw(section, language) for section in shown.sections if isinstance(section, Chart)],
         tables=[section for section in shown.sections if isinstance(section, Table)],
         signs=SIGNS,
         long=MAX_BARS,
@@ -94,12 +95,12 @@ def template() -> Template:
     return environment.get_template("overview.html.jinja")
 
 
-def draw(chart: Chart) -> Drawing:
+def draw(chart: Chart, language: str) -> Drawing:
     """Place the bars of a chart."""
     bars = tuple(
         DrawnBar(
             name=cut(bar.name, MAX_NAME),
-            told=f"{bar.name}: {bar.number}, {bar.share}",
+            told=writing.named(bar.name, writing.together((bar.number, bar.share), language), language),
             number=bar.number,
             share=bar.share,
             kind=bar.kind,
@@ -108,5 +109,5 @@ def draw(chart: Chart) -> Drawing:
         )
         for index, bar in enumerate(chart.bars)
     )
-    description = "; ".join((chart.basis, *(bar.told for bar in bars)))
+    description = writing.clauses((chart.basis, *(bar.told for bar in bars)), language)
     return Drawing(chart, bars, len(bars) * ROW_HEIGHT, description)

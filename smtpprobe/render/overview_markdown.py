@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from smtpprobe import texts
+from smtpprobe.render import writing
 from smtpprobe.render.markdown import SIGNS, code, plain
 from smtpprobe.render.overview import PLAIN, Chart, Row, Table, page
 from smtpprobe.report import Severity
@@ -20,8 +21,7 @@ def render(overview: Overview, language: str) -> Iterator[str]:
     if shown.tiles:
         yield ""
     for tile in shown.tiles:
-        detail = f" ({plain(tile.detail)})" if tile.detail else ""
-        yield f"- **{plain(tile.number)}** {plain(tile.label)}{detail}"
+        yield f"- **{plain(tile.number)}** {plain(writing.aside(tile.label, tile.detail, language))}"
     for section in shown.sections:
         yield from ("", f"### {plain(section.title)}", "", plain(section.basis))
         yield from _chart(section, language) if isinstance(section, Chart) else _table(section)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from smtpprobe.render import writing
 from smtpprobe.render.layout import Column, Terminal, cell_width, cut, pad, table_widths, wrap
 from smtpprobe.render.overview import Bar, Chart, Page, Row, Table, page
 from smtpprobe.scan.overview import Overview
@@ -30,22 +31,22 @@ def render(overview: Overview, language: str, terminal: Terminal) -> Iterator[st
     yield terminal.paint(shown.title, "bold")
     if shown.period:
         yield from (terminal.paint(line, "dim") for line in wrap(shown.period, terminal.width))
-    yield from _tiles(shown, terminal)
+    yield from _tiles(shown, language, terminal)
     for section in shown.sections:
         yield ""
-        yield from _chart(section, terminal) if isinstance(section, Chart) else _table(section, terminal)
+        yield from _chart(section, terminal) if isinstance(section, Chart) else _table(section, language, terminal)
     yield ""
     for note in shown.notes:
         yield from (terminal.paint(line, "dim") for line in wrap(note, terminal.prose))
 
 
-def _tiles(shown: Page, terminal: Terminal) -> Iterator[str]:
+def _tiles(shown: Page, language: str, terminal: Terminal) -> Iterator[str]:
     cells = max((cell_width(tile.number) for tile in shown.tiles), default=0)
     if shown.tiles:
         yield ""
     for tile in shown.tiles:
         number = pad(tile.number, cells, to_right=True)
-        text = f"{tile.label} ({tile.detail})" if tile.detail else tile.label
+        text = writing.aside(tile.label, tile.detail, language)
         first, *rest = wrap(text, terminal.width, first=" " * (cells + 2 * _GAP))
         yield f"{_INDENT}{terminal.paint(number, 'bold')}{first[cells + _GAP :]}"
         yield from rest
@@ -95,15 +96,15 @@ def _bar(bar: Bar, cells: int, terminal: Terminal) -> str:
 # --- tables ---------------------------------------------------------------------------------------------------------
 
 
-def _table(table: Table, terminal: Terminal) -> Iterator[str]:
+def _table(table: Table, language: str, terminal: Terminal) -> Iterator[str]:
     yield from _heading(table, terminal)
     if table.rows:
-        yield from _wrapping(table, terminal) if table.wraps else _fixed(table, terminal)
+        yield from _wrapping(table, language, terminal) if table.wraps else _fixed(table, language, terminal)
     if table.closing:
         yield from wrap(table.closing, terminal.prose, first=_INDENT)
 
 
-def _wrapping(table: Table, terminal: Terminal) -> Iterator[str]:
+def _wrapping(table: Table, language: str, terminal: Terminal) -> Iterator[str]:
     """A table of which the last column is running text."""
     columns = table.columns[:-1]
     limit = max(8, terminal.width // 2)
@@ -114,21 +115,21 @@ def _wrapping(table: Table, terminal: Terminal) -> Iterator[str]:
     widths = [min(width, limit) if column.shrinks else width for width, column in zip(widths, columns, strict=True)]
     left = len(_INDENT) + sum(widths) + _GAP * len(widths)
     if terminal.width - left < MIN_PROSE:
-        yield from _stacked(table, terminal)
+        yield from _stacked(table, language, terminal)
         return
     head = _line([column.head for column in columns], columns, widths, terminal) + table.columns[-1].head
     yield terminal.paint(head, "dim")
     for row in table.rows:
-        first, *more = wrap(_last(row), min(terminal.width, left + terminal.prose), first=" " * left)
+        first, *more = wrap(_last(row, language), min(terminal.width, left + terminal.prose), first=" " * left)
         begin = _line(row.cells[:-1], columns, widths, terminal)
         yield _marked(begin, row, terminal) + first[left:]
         yield from more
 
 
-def _last(row: Row) -> str:
+def _last(row: Row, language: str) -> str:
     """The running text of a row, with what stands behind it."""
     aside = cut(row.aside, MAX_ASIDE)
-    return f"{row.cells[-1]} ({aside})" if aside else row.cells[-1]
+    return writing.aside(row.cells[-1], aside, language)
 
 
 def _marked(line: str, row: Row, terminal: Terminal) -> str:
@@ -137,7 +138,7 @@ def _marked(line: str, row: Row, terminal: Terminal) -> str:
     return line.replace(text, terminal.paint(text, row.kind), 1) if text and text in line else line
 
 
-def _fixed(table: Table, terminal: Terminal) -> Iterator[str]:
+def _fixed(table: Table, language: str, terminal: Terminal) -> Iterator[str]:
     """A table of numbers: with shares where they fit, else only of how many they are, else stacked."""
     room = terminal.width - len(_INDENT)
     for rows in ([row.cells for row in table.rows], [row.short or row.cells for row in table.rows]):
@@ -147,7 +148,7 @@ def _fixed(table: Table, terminal: Terminal) -> Iterator[str]:
             yield terminal.paint(_line(heads, table.columns, widths, terminal).rstrip(), "dim")
             yield from (_line(row, table.columns, widths, terminal).rstrip() for row in rows)
             return
-    yield from _stacked(table, terminal)
+    yield from _stacked(table, language, terminal)
 
 
 def _line(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int], terminal: Terminal) -> str:
@@ -158,7 +159,7 @@ def _line(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int]
     return _INDENT + "".join(parts)
 
 
-def _stacked(table: Table, terminal: Terminal) -> Iterator[str]:
+def _stacked(table: Table, language: str, terminal: Terminal) -> Iterator[str]:
     """Rows one below the other, each number behind the head of its column."""
     for row in table.rows:
         first, *rest = row.cells
@@ -166,5 +167,5 @@ def _stacked(table: Table, terminal: Terminal) -> Iterator[str]:
             yield terminal.paint(line, row.kind if row.kind != "plain" else "bold")
         for column, text in zip(table.columns[1:], rest, strict=True):
             is_last = table.wraps and column is table.columns[-1]
-            told = _last(row) if is_last else f"{column.head}: {text}"
+            told = _last(row, language) if is_last else writing.named(column.head, text, language)
             yield from wrap(told, terminal.width, first=_INDENT * 2)

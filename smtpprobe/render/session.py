@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from smtpprobe.evidence import Certificate, Evidence, Handshake, TlsSession, Trust
+from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.words import label
 from smtpprobe.report import Severity
@@ -55,13 +56,13 @@ def version_words(version: str) -> str:
 
 def session_line(handshake: Handshake, session: TlsSession, language: str) -> str:
     """What was agreed on, in one line."""
-    parts = [version_words(session.version), session.cipher]
+    parts = [version_words(session.version), escape(session.cipher)]
     if session.secret_bits is not None:
         parts.append(label(language, "session", "secret", bits=session.secret_bits))
-    parts.append(session.group or "")
+    parts.append(escape(session.group or ""))
     name = handshake.server_name
     parts.append(label(language, "session", "server-name" if name else "without-name", name=name or ""))
-    return escape(", ".join(filter(None, parts)))
+    return writing.together(parts, language)
 
 
 def session_remarks(certificates: Certificates, session: TlsSession, language: str) -> Iterator[Remark]:
@@ -91,14 +92,14 @@ def _trust_words(trust: Trust, language: str) -> str:
         label(language, "session", name, name=trust.name or ""),
         label(language, "session", "dates-valid" if trust.is_within_validity else "dates-invalid"),
     ]
-    return "\n".join((", ".join(parts), *map(escape, trust.errors)))
+    return "\n".join((writing.together(parts, language), *map(escape, trust.errors)))
 
 
 def _certificate(certificate: Certificate, now: datetime, language: str) -> Iterator[str]:
     """The facts of one certificate, a line each."""
 
     def line(name: str, *values: str) -> str:
-        return " ".join((label(language, "session", name), ", ".join(filter(None, values))))
+        return " ".join((label(language, "session", name), writing.together(values, language)))
 
     if certificate.unreadable is not None:
         yield label(language, "session", "unreadable", reason=certificate.unreadable)

@@ -10,9 +10,10 @@ import msgspec
 
 from smtpprobe.evidence import Exchange, Failure, Phase, Reply, Unsolicited
 from smtpprobe.reference.model import Explanation, Retry
+from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape, show_bytes, show_lines
 from smtpprobe.render.session import Remark
-from smtpprobe.render.words import explanation_words, label
+from smtpprobe.render.words import cause_words, explanation_words, label
 from smtpprobe.report import Severity
 
 SLOW_S: Final = 1.0
@@ -158,7 +159,9 @@ def _remarks(reply: Reply, explanation: Explanation | None, language: str) -> It
     if reply.irregularities:
         flaws = (label(language, "irregularity", each) for each in reply.irregularities)
         yield Remark(
-            name=label(language, "conversation", "irregular"), text=", ".join(flaws), severity=Severity.WARNING
+            name=label(language, "conversation", "irregular"),
+            text=writing.together(flaws, language),
+            severity=Severity.WARNING,
         )
     if explanation is None:
         return
@@ -167,11 +170,11 @@ def _remarks(reply: Reply, explanation: Explanation | None, language: str) -> It
         title = " ".join(filter(None, (str(reply.code or ""), words.name)))
         yield Remark(name=title, text=words.meaning)
         if words.diagnosis:
-            likely = f"{words.diagnosis} ({words.confidence})."
-            yield Remark(name=label(language, "finding", "reason"), text=f"{likely} {words.diagnosis_meaning}".strip())
+            yield Remark(name=label(language, "finding", "reason"), text=cause_words(words, language))
         elif words.enhanced_meaning:
             yield Remark(name=escape(explanation.enhanced or ""), text=words.enhanced_meaning)
         acts, again = label(language, "finding", "who"), label(language, "finding", "retry")
-        yield Remark(name=acts, text=f"{words.actor}; {again}: {words.retry}")
+        retry = writing.named(again, words.retry, language)
+        yield Remark(name=acts, text=writing.clauses((words.actor, retry), language))
     for text in words.contradictions:
         yield Remark(name="", text=text)

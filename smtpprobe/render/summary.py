@@ -23,6 +23,7 @@ from smtpprobe.evidence import (
     TlsSession,
 )
 from smtpprobe.reference.model import Confidence
+from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.session import version_words
 from smtpprobe.render.words import label
@@ -184,7 +185,8 @@ def _tls(evidence: Evidence, conversation: Conversation, language: str) -> tuple
     if session is not None:
         flaws = trust_flaws(evidence, session)
         words = [label(language, "tls", flaw) for flaw in flaws] or [label(language, "tls", "trusted")]
-        return ", ".join([version_words(session.version), *words]), Severity.WARNING if flaws else Severity.OK
+        told = writing.together((version_words(session.version), *words), language)
+        return told, Severity.WARNING if flaws else Severity.OK
     if conversation.handshake is not None:
         return label(language, "tls", "failed"), Severity.WARNING
     if conversation.endpoint.tls is TlsMode.NONE:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from smtpprobe.render import writing
 from smtpprobe.render.layout import Column, Terminal, cell_width, cut, pad, painted, table_widths, wrap
 from smtpprobe.render.style import Style
 from smtpprobe.render.summary import EndpointView, HostView
@@ -33,7 +34,7 @@ def summary_lines(hosts: Sequence[HostView], style: Style) -> Iterator[str]:
         for row in host.endpoints:
             is_next = row.address != previous
             if previous is None or (is_next and not (table and table.has_addresses)):
-                yield from _host_line(host, "" if table and table.has_addresses else row.address, terminal)
+                yield from _host_line(host, "" if table and table.has_addresses else row.address, style)
             cells = _cells(row, style.language)
             previous = row.address
             if table is None:
@@ -41,7 +42,7 @@ def summary_lines(hosts: Sequence[HostView], style: Style) -> Iterator[str]:
             else:
                 yield table.row(row, cells if is_next else cells | {"address": ""})
         if previous is None:
-            yield from _host_line(host, "", terminal)
+            yield from _host_line(host, "", style)
 
 
 def _cells(row: EndpointView, language: str) -> dict[str, str]:
@@ -118,12 +119,12 @@ class _Table(NamedTuple):
         return self.line(cells, self.terminal.paint(sign, row.severity), paints)
 
 
-def _host_line(host: HostView, address: str, terminal: Terminal) -> Iterator[str]:
+def _host_line(host: HostView, address: str, style: Style) -> Iterator[str]:
     text = "  ".join(filter(None, (host.kind, host.name, address)))
     if host.reason:
-        text = f"{text}: {host.reason}"
-    for line in wrap(text, terminal.width, rest="  "):
-        yield terminal.paint(line, "bold")
+        text = writing.named(text, host.reason, style.language)
+    for line in wrap(text, style.terminal.width, rest="  "):
+        yield style.terminal.paint(line, "bold")
 
 
 def _stacked(row: EndpointView, cells: dict[str, str], terminal: Terminal) -> Iterator[str]:

@@ -13,13 +13,14 @@ from typing import Final
 
 import msgspec
 
+from smtpprobe.render import writing
 from smtpprobe.render.layout import Terminal, cell_width, cut, pad, painted, wrap
 from smtpprobe.render.style import Style
 from smtpprobe.render.summary_text import summary_lines
 from smtpprobe.render.transcript import transcript
 from smtpprobe.render.transcript_text import transcript_lines
 from smtpprobe.render.view import FindingView, Place, View, view
-from smtpprobe.render.words import duration, label
+from smtpprobe.render.words import cause_words, duration, label
 from smtpprobe.report import GRAVITY, Outcome, Report, Severity, outcome, worst
 
 NARROW: Final = 60
@@ -90,8 +91,8 @@ def _deliveries(seen: View, style: Style) -> Iterator[str]:
     for each in seen.deliveries:
         first = f"  {terminal.sign(each.severity)} {pad(each.sender, cells)}  "
         rest = " " * (6 if terminal.width < NARROW else cell_width(first))
-        fate = " ".join(filter(None, (each.fate, each.way)))
-        lines = wrap(f"{fate}: {each.reason}", terminal.prose, first=first, rest=rest)
+        fate = writing.named(writing.way((each.fate, each.way), style.language), each.reason, style.language)
+        lines = wrap(fate, terminal.prose, first=first, rest=rest)
         yield from painted(terminal, lines, first, each.severity, None)
 
 
@@ -151,7 +152,8 @@ def _answer(seen: View, style: Style) -> Iterator[str]:
     if seen.lead:
         yield from marked(terminal, seen.problems[0].severity, seen.lead, indent=2)
     if seen.next_step:
-        first = f"  {terminal.sign('arrow')} {label(style.language, 'verdict', 'next')}: "
+        following = writing.named(label(style.language, "verdict", "next"), "", style.language)
+        first = f"  {terminal.sign('arrow')} {following}"
         rest = " " * (4 if terminal.width < NARROW else cell_width(first))
         yield from painted(terminal, wrap(seen.next_step, terminal.prose, first=first, rest=rest), first, "bold")
 
@@ -185,7 +187,7 @@ def _problem(finding: FindingView, style: Style) -> Iterator[str]:
     """One problem: what, where, the server's own words, what it means, and what to do."""
     terminal = style.terminal
     for instance in finding.instances:
-        first = f"{terminal.sign(finding.severity)} {finding.severity_word}: "
+        first = f"{terminal.sign(finding.severity)} {writing.named(finding.severity_word, '', style.language)}"
         lines = wrap(instance.title, terminal.prose, first=first, rest="  ")
         yield from painted(terminal, lines, first, finding.severity, "bold")
         yield from _field("where", _shown_places(instance.places, style), style)
@@ -194,7 +196,7 @@ def _problem(finding: FindingView, style: Style) -> Iterator[str]:
     yield from _field("meaning", finding.meaning, style)
     words = finding.reply
     if words is not None:
-        yield from _field("reason", reason(finding), style)
+        yield from _field("reason", reason(finding, style.language), style)
     key = "settle" if finding.severity is Severity.INCONCLUSIVE else "fix"
     yield from _field(key, _numbered(finding.steps), style)
     if words is not None:
@@ -207,16 +209,13 @@ def _problem(finding: FindingView, style: Style) -> Iterator[str]:
     yield from _field("id", finding.id, style, paint="dim")
 
 
-def reason(finding: FindingView) -> str:
+def reason(finding: FindingView, language: str) -> str:
     """Say why the server may have replied so: the most specific that is known, and how sure that is."""
     words = finding.reply
     if words is None:
         return ""
-    if words.diagnosis:
-        text = f"{words.diagnosis} ({words.confidence}). {words.diagnosis_meaning}"
-    else:
-        text = words.enhanced_meaning or words.meaning
-    return " ".join(filter(None, (text.strip(), *words.contradictions)))
+    text = cause_words(words, language) or words.enhanced_meaning or words.meaning
+    return writing.sentences((text, *words.contradictions), language)
 
 
 def _numbered(steps: Iterable[str]) -> str:
@@ -258,7 +257,7 @@ def _field(name: str, text: str, style: Style, paint: str | None = None) -> Iter
         return
     terminal, head = style.terminal, label(style.language, "finding", name)
     if terminal.width < NARROW:
-        first = f"  {head}: "
+        first = f"  {writing.named(head, '', style.language)}"
         rest = " " * 4
     else:
         first = "  " + pad(head, _label_cells(style.language)) + "  "
@@ -306,7 +305,7 @@ def _short_findings(findings: Sequence[FindingView], section: str, style: Style)
     for finding in findings:
         for instance in finding.instances:
             where = _short_places(instance.places, style)
-            text = f"{instance.title} ({where})" if where else instance.title
+            text = writing.aside(instance.title, where, style.language)
             yield from marked(terminal, finding.severity, text, indent=2)
         if style.verbosity > 0 and finding.severity is Severity.INFO:
             for text in (finding.meaning, _numbered(finding.steps)):
@@ -317,8 +316,8 @@ def _short_findings(findings: Sequence[FindingView], section: str, style: Style)
 def _short_places(places: Sequence[Place], style: Style) -> str:
     """Name the hosts; their endpoints stand in the summary, and here only with ``-v``."""
     if style.verbosity > 0:
-        return "; ".join(_shown_places(places, style).splitlines())
-    return ", ".join(dict.fromkeys(place.host or place.endpoints[0] for place in places))
+        return writing.clauses(_shown_places(places, style).splitlines(), style.language)
+    return writing.listed(dict.fromkeys(place.host or place.endpoints[0] for place in places), style.language)
 
 
 # --- the end --------------------------------------------------------------------------------------------------------
@@ -327,7 +326,7 @@ def _short_places(places: Sequence[Place], style: Style) -> str:
 def _tally(seen: View, style: Style) -> Iterator[str]:
     """How many findings of which weight, and what the probe took."""
     language, terminal = style.language, style.terminal
-    counts = ", ".join(words for _, words in seen.counts)
+    counts = writing.together((words for _, words in seen.counts), language)
     effort = label(language, "closing", "summary", time=duration(seen.elapsed_s, language), count=seen.connections)
     text = f"{counts} {terminal.sign('dot')} {effort}" if counts else effort
     for line in wrap(text, terminal.prose):
@@ -339,11 +338,15 @@ def _closing(statuses: Counter[Severity], result: Outcome | None, style: Style) 
     language, terminal = style.language, style.terminal
     if statuses.total() > 1:
         yield ""
-        parts = [f"{label(language, 'status', status)}: {statuses[status]}" for status in GRAVITY if statuses[status]]
+        parts = [
+            writing.named(label(language, "status", status), f"{statuses[status]}", language)
+            for status in GRAVITY
+            if statuses[status]
+        ]
         yield (
             terminal.paint(label(language, "closing", "targets", count=statuses.total()), "bold")
             + "  "
-            + ", ".join(parts)
+            + writing.together(parts, language)
         )
     key = "interrupted" if result is None else str(result)
     text = label(language, "closing", key, threshold=label(language, "severity", style.fail_on))

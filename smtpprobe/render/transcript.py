@@ -12,6 +12,7 @@ import msgspec
 
 from smtpprobe.evidence import Conversation, Evidence, Failure, FailureKind, Handshake, Phase, Reply
 from smtpprobe.reference.model import Explanation
+from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.further import further, policy_fetch
 from smtpprobe.render.lookups import DnsLine as DnsLine
@@ -196,14 +197,15 @@ def _with_offers(step: Step, conversation: Conversation, told: set[str], languag
         told.add(keyword)
     remarks = [*step.remarks]
     if before is not None and after is not None:
-        sides = {
+        sides: dict[str, list[str]] = {
             "plain-only": [text for keyword, text in before.items() if keyword not in after],
             "tls-only": [text for keyword, text in after.items() if keyword not in before],
             "differs": [text for keyword, text in before.items() if after.get(keyword, text) != text],
         }
         for field, texts in sides.items():
             if texts:
-                remarks.append(Remark(name=label(language, "conversation", field), text=escape(", ".join(texts))))
+                offered = writing.listed(map(escape, texts), language)
+                remarks.append(Remark(name=label(language, "conversation", field), text=offered))
     return msgspec.structs.replace(step, notes=tuple(notes), remarks=tuple(remarks))
 
 

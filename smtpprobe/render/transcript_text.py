@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Final
 
+from smtpprobe.render import writing
 from smtpprobe.render.layout import cell_width, cut, pad, painted, wrap
 from smtpprobe.render.lookups import DnsLine
 from smtpprobe.render.steps import SLOW_S, Step, StepKind
@@ -43,7 +44,7 @@ def transcript_lines(seen: Transcript, style: Style) -> Iterator[str]:
     yield ""
     yield terminal.paint(label(language, "section", "probe"), "bold")
     for remark in seen.circumstances:
-        yield from wrap(f"{remark.name}: {remark.text}", terminal.prose, first="  ", rest=" " * 4)
+        yield from wrap(writing.named(remark.name, remark.text, language), terminal.prose, first="  ", rest=" " * 4)
     if seen.lookups:
         yield ""
         yield terminal.paint(label(language, "section", "dns"), "bold")
@@ -52,7 +53,9 @@ def transcript_lines(seen: Transcript, style: Style) -> Iterator[str]:
         yield ""
         heading = label(language, "section", "conversations")
         legend = label(language, "conversation", "legend")
-        yield from painted(terminal, wrap(f"{heading} ({legend})", terminal.prose, rest="  "), heading, "bold", "dim")
+        yield from painted(
+            terminal, wrap(writing.aside(heading, legend, language), terminal.prose, rest="  "), heading, "bold", "dim"
+        )
     was_connected = True
     for conversation in seen.conversations:
         if conversation.is_connected or was_connected:
@@ -79,15 +82,16 @@ def _lookups(lookups: Sequence[DnsLine], style: Style) -> Iterator[str]:
         else:
             first, rest = "  ", " " * 4
         previous = each.name
-        remarks = ", ".join((*each.remarks, duration(each.elapsed_s, style.language)))
+        remarks = writing.together((*each.remarks, duration(each.elapsed_s, style.language)), style.language)
         joined = ", ".join(each.answers)
         answers = [joined] if cell_width(first + joined) <= terminal.width else list(each.answers)
         if not has_columns:
             answers[0] = f"{each.name} {each.rrtype}  {answers[0]}"
-        if cell_width(f"{first}{answers[-1]} ({remarks})") <= terminal.width:
-            answers[-1] += f" ({remarks})"
+        remarked = writing.aside(answers[-1], remarks, style.language)
+        if cell_width(first + remarked) <= terminal.width:
+            answers[-1] = remarked
         else:
-            answers.append(f"({remarks})")
+            answers.append(writing.aside("", remarks, style.language).lstrip())
         for index, answer in enumerate(answers):
             lines = wrap(answer, terminal.width, first=rest if index else first, rest=rest + "  ")
             yield from painted(terminal, lines, rest if index else first, None, None if each.is_found else "dim")
@@ -101,7 +105,8 @@ def _conversation(seen: ConversationView, style: Style) -> Iterator[str]:
     first = terminal.sign("rule") * 2 + " "
     if not seen.is_connected:
         reasons = [line for step in seen.steps for line in (*step.lines, *(each.text for each in step.remarks))]
-        lines = wrap(f"{seen.title}: {', '.join(reasons)}", terminal.prose, first=first, rest="   ")
+        text = writing.named(seen.title, writing.together(reasons, style.language), style.language)
+        lines = wrap(text, terminal.prose, first=first, rest="   ")
         yield from painted(terminal, lines, first + seen.title, "bold")
         return
     for line in wrap(seen.title, terminal.prose, first=first, rest="   "):
@@ -139,7 +144,7 @@ def _step(step: Step, style: Style) -> Iterator[str]:
         else:
             yield from painted(terminal, lines, head, "dim", step.severity or paint)
     for remark in step.remarks:
-        text = f"{remark.name}: {remark.text}" if remark.name else remark.text
+        text = writing.named(remark.name, remark.text, style.language) if remark.name else remark.text
         yield from _remark(text, remark.severity, style, rest + "  ")
 
 

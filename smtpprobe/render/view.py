@@ -15,6 +15,7 @@ import msgspec
 
 from smtpprobe.checks.delivery import tried_hosts
 from smtpprobe.evidence import DmarcRecord, Evidence, Failure, FailureKind, Posture, SpfRecord
+from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape, quoted, show_lines
 from smtpprobe.render.summary import HostView, hosts
 from smtpprobe.render.words import ExplanationWords, explanation_words, finding_words, label
@@ -179,7 +180,7 @@ def _lead(problem: FindingView, language: str) -> str:
     if not places:
         return problem.title
     others = [label(language, "section", "more-places", count=more)] if more else []
-    return f"{problem.title} ({', '.join((places[0], *others))})"
+    return writing.aside(problem.title, writing.listed((places[0], *others), language), language)
 
 
 def _next_step(problems: tuple[FindingView, ...]) -> str:
@@ -229,7 +230,7 @@ def _delivery(delivery: Delivery, language: str) -> DeliveryView:
         sender=label(language, "sender", delivery.sender),
         fate=label(language, "fate", delivery.fate),
         severity=Severity.INFO if is_meant else _FATES[delivery.fate],
-        way=" ".join(_way(delivery, language)),
+        way=writing.way(_way(delivery, language), language),
         reason=label(language, "delivery-reason", delivery.reason),
     )
 
@@ -263,7 +264,7 @@ def _posture(posture: Posture, language: str) -> Iterator[PostureView]:
         yield PostureView(
             name=name,
             severity=Severity.OK if found.is_valid and not remarks else Severity.WARNING,
-            verdict=", ".join(words),
+            verdict=writing.together(words, language),
             record=escape(found.record or ""),
             remarks=tuple(map(escape, remarks)),
         )

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from smtpprobe import texts
 from smtpprobe.evidence import encode
+from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.json import ascii_json
 from smtpprobe.render.layout import Column, Terminal, cell_width, cut, pad, table_widths
@@ -185,7 +186,7 @@ def change_line(sighting: Sighting, change: Change, *, language: str, terminal: 
         parts.append(said(language, "change", "gone", ids=change.gone))
     sign = terminal.paint(status_sign(change.after, terminal), _style(change.after))
     target = terminal.paint(escape(sighting.target), "bold")
-    return f"{sighting.at:%Y-%m-%d %H:%M:%S} UTC  {sign} {target}  {'; '.join(parts)}"
+    return f"{sighting.at:%Y-%m-%d %H:%M:%S} UTC  {sign} {target}  {writing.clauses(parts, language)}"
 
 
 def ndjson_line(sighting: Sighting, change: Change | None, *, number: int, next_s: float) -> str:

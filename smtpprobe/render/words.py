@@ -14,6 +14,7 @@ import msgspec
 from smtpprobe import texts
 from smtpprobe.checks import KINDS
 from smtpprobe.reference.model import Actor, Explanation, Retry
+from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.explanation import pattern_note
 from smtpprobe.report import Finding, Param
@@ -81,11 +82,11 @@ def shown_param(value: Param, language: str) -> str:
         case bool():
             return label(language, "answer", "yes" if value else "no")
         case float():
-            return f"{value:.2f}".rstrip("0").rstrip(".")
+            return writing.decimal(f"{value:.2f}".rstrip("0").rstrip("."), language)
         case tuple():
             more = len(value) - MAX_LISTED
             others = (label(language, "section", "more-listed", count=more),) if more > 0 else ()
-            return ", ".join((*map(escape, value[:MAX_LISTED]), *others))
+            return writing.listed((*map(escape, value[:MAX_LISTED]), *others), language)
         case _:
             return escape(str(value))
 
@@ -148,7 +149,7 @@ def explanation_words(explanation: Explanation, language: str) -> ExplanationWor
         enhanced_name=enhanced.get("name", "").strip(),
         enhanced_meaning=enhanced.get("meaning", "").strip(),
         diagnosis=diagnosis.get("title", "").strip(),
-        diagnosis_meaning=f"{diagnosis.get('meaning', '')} {note}".strip(),
+        diagnosis_meaning=writing.sentences((diagnosis.get("meaning", "").strip(), note.strip()), language),
         sender_steps=diagnosis.get("sender", "").strip(),
         receiver_steps=diagnosis.get("receiver", "").strip(),
         actor="" if explanation.actor is Actor.NONE else label(language, "actor", explanation.actor),
@@ -158,6 +159,14 @@ def explanation_words(explanation: Explanation, language: str) -> ExplanationWor
             _entry(language, "contradictions", key).get("meaning", key).strip() for key in explanation.contradictions
         ),
     )
+
+
+def cause_words(words: ExplanationWords, language: str) -> str:
+    """Say the cause of a refusal, how sure that is, and what it means; empty where it is not known."""
+    if not words.diagnosis:
+        return ""
+    cause = writing.closed(writing.aside(words.diagnosis, words.confidence, language), language)
+    return writing.sentences((cause, words.diagnosis_meaning), language)
 
 
 def retry_words(explanation: Explanation, language: str) -> str:
@@ -180,7 +189,7 @@ def duration(seconds: float, language: str) -> str:
     if seconds < 0.9995:
         return label(language, "unit", "milliseconds", value=round(seconds * 1000))
     if seconds < 9.95:
-        return label(language, "unit", "seconds", value=f"{seconds:.1f}")
+        return label(language, "unit", "seconds", value=writing.decimal(f"{seconds:.1f}", language))
     if seconds < 120:
         return label(language, "unit", "seconds", value=round(seconds))
     if seconds < 7200:
