@@ -1,8 +1,9 @@
 """What has changed between two probes of a target: facts of the name system and of the servers, and findings.
 
 Pure: two reports in, changes out. Only facts that both probes learnt are compared, so that a server that is down is one
-change and not twenty. What differs from session to session says nothing: times, durations, the ids and the date in a
-greeting, and the order in which a resolver gives records.
+change and not twenty, and nobody takes a fault for mended because a server put us off. What differs from session to
+session says nothing: times, durations, the ids and the date in a greeting, and the order in which a resolver gives
+records.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 from smtpprobe.checks.reading import FOUND_OUT, Service, is_success, keywords, service
 from smtpprobe.checks.securing import policy_of
 from smtpprobe.evidence import Conversation, Endpoint, Evidence, Fact, HostOrigin, Lookup, Phase
-from smtpprobe.report import GRAVITY, Finding, Report, Severity, Where
+from smtpprobe.report import GRAVITY, Report, Severity, Where
 
 DIFFERENCES_SCHEMA: Final = "smtpprobe/differences/1"
 """Name and version of the JSON form; the number changes when a reader must change."""
@@ -100,7 +101,22 @@ def changes_between(old: Report, new: Report) -> Iterator[Change]:
     """List what has changed, in the order in which mail finds its way: names, servers, policies, findings."""
     yield from _merged((*_of_names(old.evidence, new.evidence), *_of_servers(old.evidence, new.evidence)))
     yield from _of_policies(old.evidence, new.evidence)
-    yield from _of_findings(old.findings, new.findings)
+    yield from _of_findings(old, new)
+
+
+def is_certain(change: Change) -> bool:
+    """Tell whether something is otherwise, and not merely unknown at one of the two times, as when a server puts us
+    off."""
+    values = (*change.old, *change.new)
+    match change.kind:
+        case "finding":
+            return Severity.INCONCLUSIVE.value not in values
+        case "service":
+            return not any(each.startswith(Service.UNKNOWN.value) for each in values)
+        case "greeting":
+            return not any(each.startswith("4") for each in values)  # RFC 5321 4.2.1: come again later
+        case _:
+            return True
 
 
 def _merged(changes: Iterable[Change]) -> Iterator[Change]:
@@ -353,39 +369,62 @@ def _tlsa(evidence: Evidence) -> Mapping[str, tuple[str, ...] | None]:
 # --- findings -------------------------------------------------------------------------------------------------------
 
 
-def _of_findings(old: Iterable[Finding], new: Iterable[Finding]) -> Iterator[Change]:
+def _of_findings(old: Report, new: Report) -> Iterator[Change]:
     """Findings that appeared, were resolved, or weigh otherwise; gravest first, and of the same weight what is new."""
     before, after = _findings(old), _findings(new)
+    hidden = {place for report in (old, new) for place in _unknown_places(report.evidence)}
+    is_complete = _names_are_known(old.evidence) and _names_are_known(new.evidence)
     found: dict[tuple[str, str, str], list[str]] = {}
-    for id_, place in dict.fromkeys((*before, *after)):
-        one, other = before.get((id_, place), ""), after.get((id_, place), "")
-        if one != other:
-            found.setdefault((id_, one, other), []).extend((place,) if place else ())
+    for id_, where in dict.fromkeys((*before, *after)):
+        one, other = before.get((id_, where), ""), after.get((id_, where), "")
+        if one == other:
+            continue
+        if (
+            Severity.INCONCLUSIVE.value not in (one, other)
+            and where.port is not None
+            and (not is_complete or (where.host, where.address, where.port) in hidden)
+        ):
+            continue
+        place = _where(where)
+        found.setdefault((id_, one, other), []).extend((place,) if place else ())
     order = {severity.value: number for number, severity in enumerate(GRAVITY)}
-    for (id_, one, other), where in sorted(
+    for (id_, one, other), places in sorted(
         found.items(), key=lambda each: (order[each[0][2] or each[0][1]], not each[0][2])
     ):
         yield Change(
             kind="finding",
             subject=id_,
-            where=tuple(where),
+            where=tuple(dict.fromkeys(places)),
             old=(one,) if one else (),
             new=(other,) if other else (),
         )
 
 
-def _findings(findings: Iterable[Finding]) -> Mapping[tuple[str, str], str]:
+def _findings(report: Report) -> Mapping[tuple[str, Where], str]:
     """The gravest severity of each finding at each place; what is well needs no mention."""
-    found: dict[tuple[str, str], Severity] = {}
-    for each in findings:
+    found: dict[tuple[str, Where], Severity] = {}
+    for each in report.findings:
         if each.severity is Severity.OK:
             continue
         name = each.id + (f" {each.params['expectation']}" if "expectation" in each.params else "")
-        key = (name, _where(each.where))
+        key = (name, msgspec.structs.replace(each.where, domain=None, role=None, phase=None))
         known = found.get(key)
         if known is None or GRAVITY.index(each.severity) < GRAVITY.index(known):
             found[key] = each.severity
     return {key: severity.value for key, severity in found.items()}
+
+
+def _unknown_places(evidence: Evidence) -> Iterator[tuple[str, str, int]]:
+    """The endpoints that were put off, or never begun, so that what is missing there is not known to be gone."""
+    known = {each.endpoint.id for each in evidence.conversations if service(each) is not Service.UNKNOWN}
+    return ((each.host, each.address, each.port) for each in evidence.endpoints if each.id not in known)
+
+
+def _names_are_known(evidence: Evidence) -> bool:
+    """Tell whether it is known which endpoints there are."""
+    lookups = [each for host in evidence.resolution.hosts for each in host.lookups]
+    lookups += () if evidence.resolution.mx is None else (evidence.resolution.mx,)
+    return all(each.status in FOUND_OUT for each in lookups)
 
 
 def _where(where: Where) -> str:

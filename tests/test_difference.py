@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpprobe.checks import judge
-from smtpprobe.difference import Change, changes_between, differences, masked
+from smtpprobe.difference import Change, changes_between, differences, is_certain, masked
 from smtpprobe.evidence import (
     Evidence,
     FailureKind,
@@ -288,6 +288,30 @@ def test_a_finding_that_weighs_more_is_a_change() -> None:
         kind="finding", subject="connection-refused", where=(f"{MX2} {A2}:25",), old=("warning",), new=("error",)
     ) in changes(old, new)
     assert judge(new).status is Severity.ERROR
+
+
+PLAIN = offering("SIZE")
+assert "starttls-missing" in {each.id for each in judge(PLAIN).findings}
+
+
+def test_a_fault_is_not_mended_by_a_server_that_puts_us_off() -> None:
+    busy = evidence(talk(endpoint(), said(Phase.GREETING, "421 too busy")))
+    for old, new in ((PLAIN, busy), (busy, PLAIN)):
+        found = {each.subject for each in changes(old, new) if each.kind == "finding"}
+        assert "temporarily-refused" in found
+        assert "starttls-missing" not in found
+        assert not any(map(is_certain, changes(old, new))), changes(old, new)
+
+
+def test_a_fault_is_not_mended_by_a_name_system_that_fails() -> None:
+    new = records(status=LookupStatus.TIMEOUT)
+    assert "starttls-missing" not in {each.subject for each in changes(PLAIN, new)}
+
+
+def test_what_has_certainly_changed_is_told_apart() -> None:
+    shut = evidence(dead(endpoint(), FailureKind.REFUSED))
+    assert any(is_certain(each) for each in changes(evidence(healthy()), shut))
+    assert all(map(is_certain, changes(showing(certificate(days=20)), showing(certificate(days=-2), in_date=False))))
 
 
 def test_targets_come_and_go() -> None:

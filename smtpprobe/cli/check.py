@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smtpprobe.cli import EXIT_FINDINGS, EXIT_INTERRUPTED, settle
+from smtpprobe.cli import EXIT_INTERRUPTED, settle
 from smtpprobe.cli.expected import baseline_options, config_option
 from smtpprobe.cli.options import EXIT_STATUS, SectionedCommand, option, probe_options, report_options
 
@@ -67,10 +67,8 @@ def command(
     run = jobs(targets, config, chosen, timeouts=_typed_times(more))
     if exit_code and baseline is None:
         raise click.UsageError("--exit-code tells of changes since --baseline FILE")
-    if exit_code and format == "nagios":
-        raise click.UsageError("--format nagios has an exit status of its own: it goes without --exit-code")
     if baseline is not None:
-        run = against(run, baseline)
+        run = against(run, baseline, shown.fail_on if exit_code else None)
     parsed = [each.target for each in run]
 
     from contextlib import ExitStack
@@ -113,18 +111,12 @@ def command(
         judged = ((run[each.number].judge(each.evidence), each.is_final) for each in _keep(probes, kept, save or ""))
         if written is not None:
             judged = _also(judged, written.take)
-        changed: list[bool] = []
-        if exit_code:
-            from smtpprobe.expectations.baseline import has_changed
-
-            judged = _also(judged, lambda report: changed.append(has_changed(report)))
         if format == "text" and sys.stdout.isatty():
             status = report_at_once(judged, shown, line.erase)
         else:
             status = report_on((report for report, is_final in judged if is_final), format, shown, line.erase)
     if not was_stopped:
-        # A change is certain, whatever else is not known.
-        return EXIT_FINDINGS if any(changed) else status
+        return status
     if probes.not_begun:
         click.echo(f"smtpprobe: stopped; targets that were not tried: {len(probes.not_begun)}", err=True)
     return EXIT_INTERRUPTED

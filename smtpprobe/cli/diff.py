@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from smtpprobe.cli import EXIT_FINDINGS, EXIT_OK
+from smtpprobe.cli import EXIT_FINDINGS, EXIT_INCONCLUSIVE, EXIT_OK
 from smtpprobe.cli.options import SectionedCommand, lang_option, option
 
 _SECTION = "Options"
@@ -16,6 +16,7 @@ Exit status:
   0  the comparison is printed
   1  something has changed, with --exit-code
   2  the command cannot be carried out as given
+  3  what differs was not known at one of the two times, with --exit-code
 """
 
 
@@ -52,7 +53,7 @@ def command(old: str, new: str, format: str, exit_code: bool, lang: str | None) 
     from smtpprobe.checks import judge
     from smtpprobe.cli.options import language
     from smtpprobe.cli.saved import read_evidence
-    from smtpprobe.difference import differences
+    from smtpprobe.difference import differences, is_certain
     from smtpprobe.render import differing
     from smtpprobe.render.layout import describe_terminal
 
@@ -68,5 +69,7 @@ def command(old: str, new: str, format: str, exit_code: bool, lang: str | None) 
         )
         for line in lines:
             click.echo(line, color=True)
-    has_changed = any(each.changes for each in found.targets)
-    return EXIT_FINDINGS if exit_code and has_changed else EXIT_OK
+    changes = [is_certain(change) for each in found.targets for change in each.changes]
+    if not exit_code or not changes:
+        return EXIT_OK
+    return EXIT_FINDINGS if any(changes) else EXIT_INCONCLUSIVE

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from smtpprobe.evidence import Evidence, Options, Target
     from smtpprobe.expectations.model import Config
     from smtpprobe.expectations.planning import Plan
-    from smtpprobe.report import Report
+    from smtpprobe.report import Report, Severity
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,7 +42,10 @@ def baseline_options(function: F) -> F:
                 help="Say what has changed since the probe that was saved in this file.",
             ),
             option(
-                "--exit-code", section=SECTION, is_flag=True, help="Make the exit status 1 if anything has changed so."
+                "--exit-code",
+                section=SECTION,
+                is_flag=True,
+                help="Take what has changed so for as grave as --fail-on says, so that the check fails of it.",
             ),
         )
     ):
@@ -99,11 +102,12 @@ def jobs(arguments: tuple[str, ...], config_file: str | None, typed: Options, *,
     return found
 
 
-def against(run: list[Job], file: str) -> list[Job]:
-    """Have each target held against an earlier probe of it, too; `baseline.has_changed` tells of a report.
+def against(run: list[Job], file: str, severity: Severity | None) -> list[Job]:
+    """Have each target held against an earlier probe of it, too.
 
     Args:
         file: saved evidence, or a report in JSON.
+        severity: what a change is worth; None: no more than a note.
 
     Raises:
         EvidenceError: the file has no evidence.
@@ -116,7 +120,7 @@ def against(run: list[Job], file: str) -> list[Job]:
     def compared(job: Job) -> Job:
         def judge(evidence: Evidence) -> Report:
             before = saved.get(evidence.target.text)
-            return with_changes(job.judge(evidence), None if before is None else job.judge(before))
+            return with_changes(job.judge(evidence), None if before is None else job.judge(before), severity)
 
         return job._replace(judge=judge)
 

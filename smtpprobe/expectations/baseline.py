@@ -7,27 +7,26 @@ from collections.abc import Iterator
 import msgspec
 
 from smtpprobe.checks.reading import at_domain
-from smtpprobe.difference import Change, changes_between
+from smtpprobe.difference import Change, changes_between, is_certain
 from smtpprobe.expectations.kinds import BASELINE_CHANGED
 from smtpprobe.expectations.verdict import NOTHING, listed
-from smtpprobe.report import Finding, Report
+from smtpprobe.report import Finding, Report, Severity
 
 
-def with_changes(report: Report, before: Report | None) -> Report:
-    """Add a note for each change.
+def with_changes(report: Report, before: Report | None, severity: Severity | None = None) -> Report:
+    """Add a finding for each change.
 
     Args:
         before: None: the target is new, which is a change itself.
+        severity: what a change is worth; None: no more than a note. One that may be none, as when a server puts us off,
+            is but a note in any case.
     """
-    return msgspec.structs.replace(report, findings=(*report.findings, *_changes(report, before)))
+    return msgspec.structs.replace(
+        report, findings=(*report.findings, *_changes(report, before, severity or Severity.INFO))
+    )
 
 
-def has_changed(report: Report) -> bool:
-    """Tell whether `with_changes` added anything."""
-    return any(each.id == BASELINE_CHANGED.id for each in report.findings)
-
-
-def _changes(report: Report, before: Report | None) -> Iterator[Finding]:
+def _changes(report: Report, before: Report | None, certain: Severity) -> Iterator[Finding]:
     if before is None:
         changes: Iterator[Change] = iter((Change(kind="target", new=(report.evidence.target.text,)),))
         since = NOTHING
@@ -39,5 +38,10 @@ def _changes(report: Report, before: Report | None) -> Iterator[Finding]:
         if change.where:
             what = f"{what} ({', '.join(change.where)})"
         yield BASELINE_CHANGED.found(
-            at_domain(report.evidence), what=what, since=since, old=listed(change.old), new=listed(change.new)
+            at_domain(report.evidence),
+            as_=certain if is_certain(change) else Severity.INFO,
+            what=what,
+            since=since,
+            old=listed(change.old),
+            new=listed(change.new),
         )

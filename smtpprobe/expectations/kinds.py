@@ -26,4 +26,11 @@ ALLOWANCE_EXPIRED = kind(
     "allowance-expired", Topic.EXPECTATIONS, Severity.WARNING, params=("finding", "reason", "until")
 )
 ALLOWANCE_UNUSED = kind("allowance-unused", Topic.EXPECTATIONS, Severity.INFO, params=("finding", "reason"))
-BASELINE_CHANGED = kind("baseline-changed", Topic.EXPECTATIONS, Severity.INFO, params=("what", "since", "old", "new"))
+BASELINE_CHANGED = kind(
+    "baseline-changed",
+    Topic.EXPECTATIONS,
+    Severity.INFO,
+    Severity.WARNING,
+    Severity.ERROR,
+    params=("what", "since", "old", "new"),
+)

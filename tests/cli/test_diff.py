@@ -13,7 +13,7 @@ import pytest
 
 from smtpprobe.cli import main
 from smtpprobe.difference import Differences
-from smtpprobe.evidence import Evidence, Phase, encode
+from smtpprobe.evidence import Evidence, Phase, decode, encode
 from smtpprobe.lab.scripted import Script, Stall, greeting, serve
 from smtpprobe.render import FORMATS
 from tests.checks.evidence_builder import EHLO, GREETING, endpoint, evidence, healthy, said, talk
@@ -143,15 +143,28 @@ def test_a_farewell_that_is_awaited_is_no_change(tmp_path: Path, capsys: pytest.
     assert "Changed since" not in capsys.readouterr().out
 
 
-def test_a_change_is_told_where_something_is_not_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    saved = save(tmp_path / "baseline.json", evidence(talk(endpoint(), GREETING, EHLO)))
+def test_a_server_that_puts_us_off_is_no_change_to_fail_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = str(tmp_path / "baseline.json")
     with small_world(busy=BUSY) as world:
         target = [*world.options, world.target("busy")]
-        assert main(["check", "-q", "--baseline", saved, *target]) == 3
-        assert main(["check", "-q", "--baseline", saved, "--exit-code", *target]) == 1
+        main(["check", "-q", "--save", saved, *target])
+        found = decode(Path(saved).read_bytes())
+        well = msgspec.structs.replace(talk(endpoint(), GREETING, EHLO), endpoint=found.conversations[0].endpoint)
+        before = save(tmp_path / "before.json", msgspec.structs.replace(found, conversations=(well,)))
+        capsys.readouterr()
+        assert main(["check", "--baseline", before, "--exit-code", *target]) == 3
+        assert "before: 220, now: 421" in " ".join(capsys.readouterr().out.split())
+    assert main(["diff", "--exit-code", before, saved]) == 3
+    assert main(["diff", before, saved]) == 0
 
 
-def test_monitoring_has_an_exit_status_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    saved = save(tmp_path / "baseline.json", evidence(talk(endpoint(), GREETING, EHLO)))
-    assert main(["check", "--format", "nagios", "--baseline", saved, "--exit-code", "127.0.0.1"]) == 3
-    assert "without --exit-code" in capsys.readouterr().out
+def test_what_fails_for_a_change_says_so_in_every_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved, junit = save(tmp_path / "baseline.json", evidence(talk(endpoint(), GREETING, EHLO))), tmp_path / "mail.xml"
+    with small_world(mine=AFTER) as world:
+        changed = ["check", "--baseline", saved, "--exit-code", *world.options, world.target("mine")]
+        assert main([*changed, "--output", f"junit={junit}"]) == 1
+        assert "exit status 1" in capsys.readouterr().out
+        assert '<failure message="Changed since' in junit.read_text()
+        assert main([*changed, "--format", "nagios"]) == 2
+        assert capsys.readouterr().out.startswith("SMTPPROBE CRITICAL - ")
+        assert main([*changed, "--format", "nagios", "--fail-on", "warning"]) == 1
