@@ -31,6 +31,8 @@ _VAGUE: Final = frozenset({"x.0.0", "x.1.0", "x.2.0", "x.3.0", "x.4.0", "x.5.0",
 """Enhanced codes that name hardly more than a subject: servers send them for want of a better one."""
 _OPENING: Final = frozenset({"connect", "greeting", "ehlo", "helo"})
 """Phases in which nothing but the client itself can be meant."""
+_NAMED_CODES: Final = frozenset({432, 455, 500, 502, 503, 504, 521, 523, 530, 534, 535, 538, 551, 555, 556})
+"""Basic codes that name a cause themselves, more closely than a vague enhanced code (RFC 5321 4.2.3, RFC 4954 6)."""
 _ABOUT_SENDER: Final = frozenset({"x.1.7", "x.1.8", "x.7.27"})
 """Enhanced codes by which an address or domain that does not exist is that of the sender."""
 _WITHOUT_SIDE: Final = frozenset({"domain-unknown", "mailbox-unknown", "null-mx"})
@@ -102,7 +104,7 @@ def match(
     found = diagnoses()[verdict.diagnosis] if verdict.diagnosis is not None else None
     category = found.category if found is not None else (SUCCESS if _is_success(verdict, digit) else UNKNOWN)
     provider = _provider(verdict.pattern, text, known, category)
-    retry = _retry(verdict, digit, found.retry if found is not None else None)
+    retry = _retry(verdict, digit, found.retry if found is not None else None, category, text)
     return Match(
         rule=verdict.rule,
         diagnosis=verdict.diagnosis,
@@ -161,7 +163,7 @@ def _judge(
         return by_words
     if by_enhanced is None:
         return by_code
-    if by_enhanced.confidence == "possible" and (phase in _OPENING or by_code.confidence == "likely"):
+    if by_enhanced.confidence == "possible" and (phase in _OPENING or code in _NAMED_CODES):
         return by_code
     return by_enhanced
 
@@ -221,15 +223,26 @@ def _is_success(verdict: _Verdict, digit: str) -> bool:
     return verdict.diagnosis is None and digit in "23"
 
 
-def _retry(verdict: _Verdict, digit: str, of_diagnosis: str | None) -> str:
-    """Tell whether waiting helps: by the words, if it is their row that knows; else by the class of the code."""
+def _retry(verdict: _Verdict, digit: str, of_diagnosis: str | None, category: str, text: str) -> str:
+    """Tell whether waiting helps: by the words, if it is their row that knows; else by the class of the code.
+
+    What mostly lasts, as a closed mailbox, passes where code and words both say so.
+    """
     if _is_success(verdict, digit):
         return "n.a."
     if verdict.retry is not None:
         return verdict.retry
+    if digit == "4" and category in _LASTING and _sounds_temporary(text):
+        return "yes"
     if of_diagnosis is not None and verdict.confidence in ("certain", "likely"):
         return of_diagnosis
     return "yes" if digit == "4" else "no"
+
+
+def _sounds_temporary(text: str) -> bool:
+    from smtpprobe.reference.lasting import sounds_temporary
+
+    return sounds_temporary(text)
 
 
 def _actor(verdict: _Verdict, of_diagnosis: str | None, row: CodeRow | None, category: str) -> str:
@@ -300,6 +313,7 @@ def _contradictions(
         from smtpprobe.reference.lasting import sounds_permanent, sounds_temporary
 
         is_lasting = verdict.is_by_words and category in _LASTING and verdict.confidence in ("certain", "likely")
+        is_lasting = is_lasting and not sounds_temporary(text)
         if code < 500 and (is_lasting or sounds_permanent(text)):
             found.append("worded-permanent")
         elif code >= 500 and sounds_temporary(text):

@@ -195,7 +195,7 @@ def _read(text: str) -> _Ideas:
 def _set_marks(text: str) -> str:
     """Put marks in place of addresses, hosts, numbers and URLs. Most words have none, so each is looked at first."""
     if "<" in text:
-        text = _BRACKETED.sub(" markaddr ", text)
+        text = _BRACKETED.sub(" markaddr ", text.replace("<>", " marknull "))
     return " ".join(word if word.strip(_PUNCTUATION).isalpha() else _FOREIGN.sub(_mark, word) for word in text.split())
 
 

@@ -29,6 +29,10 @@ def matched(code: int | None, enhanced: str | None = None, phase: str | None = N
         (matched(550, "5.2.2", "rcpt"), "enhanced:5.2.2", "mailbox-full", "likely"),
         (matched(550, "5.7.1", "rcpt"), "enhanced:5.7.1", "policy-rejected", "possible"),
         (matched(554, "5.7.1", "greeting"), "code:554.greeting", "ip-blocked-local", "possible"),
+        (matched(535, "5.7.0", "auth"), "code:535", "auth-failed", "generic"),
+        (matched(530, "5.7.0", "mail"), "code:530.auth", "auth-required", "possible"),
+        (matched(503, "5.7.0"), "code:503", "protocol-error", "generic"),
+        (matched(535, "5.7.9", "auth"), "enhanced:5.7.9", "auth-mechanism-unsupported", "likely"),
         (matched(550, "5.7.606", "rcpt"), "enhanced:5.7.606", "ip-blocked-local", "likely"),
         (matched(478), "class:4", None, "generic"),
         (matched(None), "class:?", None, "generic"),
@@ -83,6 +87,9 @@ def test_a_success_code_with_the_words_of_a_refusal_is_told_by_its_words() -> No
     [
         (matched(450, "4.2.0", "rcpt", "Greylisted"), "sender", "yes", 900),
         (matched(552, "5.2.2", "rcpt", "Mailbox full"), "receiver", "yes", 14400),
+        (matched(450, "4.2.1", "rcpt", "mailbox temporarily locked"), "receiver", "yes", None),
+        (matched(450, "4.2.1", "rcpt", "mailbox locked"), "receiver", "no", None),
+        (matched(550, "5.2.1", "rcpt", "mailbox temporarily locked"), "receiver", "no", None),
         (matched(421, "4.7.0", "message", "no DKIM signature"), "sender", "no", None),
         (matched(478), "either", "yes", None),
         (matched(578), "either", "no", None),
@@ -112,6 +119,7 @@ def test_references_are_those_of_the_code_and_of_the_enhanced_code() -> None:
     [
         (matched(550, "4.2.1", "rcpt", "x"), ("class-mismatch",)),
         (matched(450, "4.1.1", "rcpt", "User unknown"), ("worded-permanent",)),
+        (matched(450, "4.2.1", "rcpt", "mailbox temporarily locked"), ()),
         (matched(450, "4.7.1", "rcpt", "permanently refused"), ("worded-permanent",)),
         (matched(550, "5.7.1", "rcpt", "try again later"), ("worded-temporary",)),
         (matched(550, "4.7.1", "rcpt", "try again later"), ("class-mismatch", "worded-temporary")),
