@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -37,6 +37,15 @@ MAX_SECURITY_CONNECTIONS: Final = 4
 
 MAX_REPLY_BYTES = 64 * 1024
 """A reply is cut after this many bytes: RFC 5321 4.5.3.1.5 allows lines of 512 bytes, so this is 128 full lines."""
+
+# What values can be, which is held against what is read, and costs nothing where a value is made.
+Seconds = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
+"""Decades, either way."""
+Days = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Code = Annotated[int, msgspec.Meta(ge=0, le=999)]
+EnhancedCode = Annotated[str, msgspec.Meta(pattern=r"^[0-9]\.[0-9]{1,3}\.[0-9]{1,3}$")]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +97,7 @@ class Target(Fact, frozen=True, kw_only=True):
     """The host or domain in lower-case A-labels, without a trailing dot; None for an address."""
     address: str | None = None
     """The IP address in its canonical text form; None for a name."""
-    port: int | None = None
+    port: Port | None = None
     """The port that was asked for; None where the ports of the options apply."""
     role: Role | None = None
     """The role that a URL named; None where the port decides."""
@@ -97,7 +106,7 @@ class Target(Fact, frozen=True, kw_only=True):
 class PortSpec(Fact, frozen=True, kw_only=True):
     """One port to try on each address, with what is expected there."""
 
-    port: int
+    port: Port
     role: Role
     tls: TlsMode
 
@@ -149,23 +158,23 @@ class Options(Fact, frozen=True, kw_only=True):
     family: Family = Family.ANY
     ehlo_name: str | None = None
     """The name for EHLO; None: the host's FQDN, else an address literal (RFC 5321 4.1.4)."""
-    timeout_s: float = 10.0
+    timeout_s: Seconds = 10.0
     """The longest time that one step may take: connect, TLS handshake, one whole reply, one DNS question."""
-    greeting_timeout_s: float = 30.0
+    greeting_timeout_s: Seconds = 30.0
     """The same for the greeting, for which RFC 5321 4.5.3.2.1 wants clients to wait minutes."""
-    deadline_s: float = 60.0
+    deadline_s: Seconds = 60.0
     """The longest time for the whole probe of one target."""
     concurrency: int = 64
     """How many connections may be open at once."""
-    expiry_warning_days: int = 21
+    expiry_warning_days: Days = 21
     """A certificate with no more days left is worth a warning."""
-    expiry_alarm_days: int = 7
+    expiry_alarm_days: Days = 7
     """And with no more than these, whatever an expired one is worth."""
     policies: bool = True
     """Look up what a domain publishes about transport security: TLSA, MTA-STS with its policy, TLS-RPT."""
     trust_ad: bool = False
     """Take the AD bit of the resolver for true although the path to it is not known to be safe."""
-    policy_port: int = 443
+    policy_port: Port = 443
     """Where the policy host of MTA-STS is; another than 443 (RFC 8461 3.3) in a world of one's own only."""
     tls_versions: bool = False
     """Try each TLS version, over a connection each (`MAX_VERSION_CONNECTIONS` an endpoint)."""
@@ -233,8 +242,8 @@ class Lookup(Fact, frozen=True, kw_only=True):
     """Which resolver answered, as ``ADDR:PORT``, or as the URL of an encrypted one."""
     detail: str | None = None
     """More about a failure, in the library's words."""
-    started_s: float = 0.0
-    elapsed_s: float = 0.0
+    started_s: Seconds = 0.0
+    elapsed_s: Seconds = 0.0
 
 
 class HostOrigin(StrEnum):
@@ -283,7 +292,7 @@ class Resolution(Fact, frozen=True, kw_only=True):
     is_null_mx: bool = False
     """The domain has the single record ``0 .``: it takes no mail (RFC 7505)."""
     reverse: tuple[Reverse, ...] = ()
-    elapsed_s: float = 0.0
+    elapsed_s: Seconds = 0.0
     """Until the addresses were known; PTR look-ups run beside the conversations and do not count."""
 
 
@@ -356,9 +365,9 @@ class Reply(Fact, frozen=True, kw_only=True, tag="reply"):
 
     raw: bytes
     """Every byte, line ends included; cut where `Irregularity.TOO_LONG` says so."""
-    code: int | None = None
+    code: Code | None = None
     """The code of the first line that has one; None where no line has."""
-    enhanced: str | None = None
+    enhanced: EnhancedCode | None = None
     """The enhanced status code of the first line that has one, as ``4.7.0`` (RFC 2034 3)."""
     lines: tuple[str, ...] = ()
     """The text of each line after code and separator; bytes that are not UTF-8 stand as ``\\xNN``. Not escaped
@@ -427,10 +436,10 @@ class Exchange(Fact, frozen=True, kw_only=True):
     """The command with its line end, credentials replaced; None for the greeting."""
     outcome: Reply | Failure
     over_tls: bool = False
-    started_s: float
+    started_s: Seconds
     """When the command went out, or when the wait for the greeting began."""
-    first_byte_s: float | None = None
-    ended_s: float
+    first_byte_s: Seconds | None = None
+    ended_s: Seconds
 
 
 class Unsolicited(Fact, frozen=True, kw_only=True):
@@ -439,7 +448,7 @@ class Unsolicited(Fact, frozen=True, kw_only=True):
     after: Phase
     """The last step before they came."""
     raw: bytes
-    at_s: float
+    at_s: Seconds
     over_tls: bool = False
     before_handshake: bool = False
     """They came in plain text behind the 220 to STARTTLS: a response injection (RFC 3207 4, 6)."""
@@ -514,8 +523,8 @@ class Handshake(Fact, frozen=True, kw_only=True):
     outcome: TlsSession | Failure
     server_name: str | None = None
     """The name sent as SNI; None for an address."""
-    started_s: float
-    ended_s: float
+    started_s: Seconds
+    ended_s: Seconds
 
 
 class Endpoint(Fact, frozen=True, kw_only=True):
@@ -524,7 +533,7 @@ class Endpoint(Fact, frozen=True, kw_only=True):
     host: str
     """The host that the address belongs to; the address itself where only that was given."""
     address: str
-    port: int
+    port: Port
     role: Role
     tls: TlsMode
     origin: HostOrigin
@@ -544,8 +553,8 @@ class Conversation(Fact, frozen=True, kw_only=True):
     """All that passed on one endpoint."""
 
     endpoint: Endpoint
-    started_s: float
-    connected_s: float | None = None
+    started_s: Seconds
+    connected_s: Seconds | None = None
     """When the TCP connection stood; None where it never did: then `failure` says why."""
     failure: Failure | None = None
     """Why the conversation ended early: the failed connect, or the failure of its last exchange or handshake."""
@@ -565,7 +574,7 @@ class Conversation(Fact, frozen=True, kw_only=True):
     connections: int = 1
     """How many connections were made to the endpoint in all; a second one has a reason in `notes`."""
     notes: tuple[str, ...] = ()
-    ended_s: float
+    ended_s: Seconds
 
     def exchange(self, phase: Phase, *, over_tls: bool | None = None) -> Exchange | None:
         """The first exchange of a phase, on either or on the given side of the TLS handshake; None if there is none."""
@@ -598,8 +607,8 @@ class VersionTrial(Fact, frozen=True, kw_only=True):
     """`FailureKind.TLS_LOCAL`: the local OpenSSL cannot speak it, which tells nothing about the server."""
     ocsp_response: bytes | None = None
     """The stapled OCSP response in DER (RFC 6066 8); None where none was stapled."""
-    started_s: float
-    ended_s: float
+    started_s: Seconds
+    ended_s: Seconds
 
 
 class SecurityTrial(Fact, frozen=True, kw_only=True):
@@ -641,7 +650,7 @@ class TlsaLookup(Fact, frozen=True, kw_only=True):
     """The TLSA question for one host and port (RFC 6698 3)."""
 
     host: str
-    port: int
+    port: Port
     base: str
     """The TLSA base domain: the host, or the end of its CNAME chain (RFC 7672 2.2.2)."""
     lookup: Lookup
@@ -672,8 +681,8 @@ class PolicyFetch(Fact, frozen=True, kw_only=True):
     """The A and AAAA questions for the policy host."""
     failure: Failure | None = None
     """Why there is no answer: name, connect, TLS, time. A certificate that is not trusted is told by `trust` alone."""
-    started_s: float
-    ended_s: float
+    started_s: Seconds
+    ended_s: Seconds
 
 
 class Policies(Fact, frozen=True, kw_only=True):
@@ -749,8 +758,8 @@ class Certificate(Fact, frozen=True, kw_only=True):
     issuer: str = ""
     serial: str = ""
     """Lower-case hex."""
-    not_before: datetime | None = None
-    not_after: datetime | None = None
+    not_before: Moment | None = None
+    not_after: Moment | None = None
     dns_names: tuple[str, ...] = ()
     """The DNS names of the subjectAltName."""
     ip_addresses: tuple[str, ...] = ()
@@ -790,9 +799,9 @@ class Evidence(Fact, frozen=True, kw_only=True):
     schema: Literal["smtpprobe/evidence/1"] = SCHEMA
     target: Target
     options: Options
-    started_at: datetime
+    started_at: Moment
     """Aware, UTC."""
-    elapsed_s: float
+    elapsed_s: Seconds
     ehlo_name: str
     """What was said in EHLO."""
     resolution: Resolution
@@ -838,12 +847,19 @@ def decode(data: bytes | str) -> Evidence:
     """Read evidence that `encode` wrote.
 
     Raises:
-        EvidenceError: it is not JSON, not evidence, or of another schema version; the message names the place.
+        EvidenceError: it is not JSON, not evidence, of another schema version, or one part of it does not go with
+            another; the message names the place.
     """
+    from smtpprobe.coherence import contradiction
+
     try:
-        return msgspec.json.decode(data, type=Evidence)
-    except (msgspec.DecodeError, UnicodeError) as error:
+        evidence = msgspec.json.decode(data, type=Evidence)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise EvidenceError(f"not evidence of the form {SCHEMA}: {error}") from error
+    wrong = contradiction(evidence)
+    if wrong is not None:
+        raise EvidenceError(f"not evidence of the form {SCHEMA}: {wrong}")
+    return evidence
 
 
 def json_schema(of: type[Any] = Evidence) -> dict[str, Any]:

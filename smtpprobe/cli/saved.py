@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+from typing import BinaryIO, Final
 
 import msgspec
 
 from smtpprobe.errors import EvidenceError
 from smtpprobe.evidence import Evidence, decode
+
+MAX_BYTES: Final = 512 * 1024 * 1024
+"""Of one file, which is read as a whole: some ten thousand targets."""
+CHUNK_BYTES: Final = 1024 * 1024
 
 
 class _Holder(msgspec.Struct):
@@ -23,6 +28,10 @@ class _Head(msgspec.Struct):
     reports: tuple[_Holder, ...] = ()
 
 
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+"""RecursionError: braces within braces without end."""
+
+
 def read_evidence(file: str) -> list[Evidence]:
     """Read all evidence of a file; ``-`` is the standard input.
 
@@ -32,16 +41,25 @@ def read_evidence(file: str) -> list[Evidence]:
     name = "standard input" if file == "-" else file
     try:
         if file == "-":
-            data = sys.stdin.buffer.read()
+            data = _read(sys.stdin.buffer)
         else:
             with open(file, "rb") as stream:
-                data = stream.read()
+                data = _read(stream)
+        return _documents(data)
     except OSError as error:
         raise EvidenceError(f"{name}: {error.strerror}") from error
-    try:
-        return _documents(data)
     except EvidenceError as error:
         raise EvidenceError(f"{name}: {error}") from error
+
+
+def _read(stream: BinaryIO) -> bytes:
+    found, size = [], 0
+    while data := stream.read(CHUNK_BYTES):
+        found.append(data)
+        size += len(data)
+        if size > MAX_BYTES:
+            raise EvidenceError(f"it has more than {MAX_BYTES // 1024 // 1024} MiB; split it, one target a line")
+    return b"".join(found)
 
 
 def _documents(data: bytes) -> list[Evidence]:
@@ -51,7 +69,7 @@ def _documents(data: bytes) -> list[Evidence]:
         raise EvidenceError("there is no evidence in it")
     try:
         msgspec.json.decode(data, type=msgspec.Raw)
-    except (msgspec.DecodeError, UnicodeError):
+    except _UNREADABLE:
         found = []
         for number, line in lines:
             try:
@@ -66,7 +84,7 @@ def _evidence_in(document: bytes) -> list[Evidence]:
     """The evidence that one document is or holds."""
     try:
         head = msgspec.json.decode(document, type=_Head)
-    except (msgspec.DecodeError, UnicodeError):
+    except _UNREADABLE:
         return [decode(document)]  # which says what is wrong
     held = [each.evidence for each in head.reports] or [head.evidence]
     return [decode(bytes(each)) for each in held if each] or [decode(document)]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from smtpprobe.cli import main
+from smtpprobe.cli import saved as saved_evidence
 from smtpprobe.evidence import encode
 from tests.render import reports
 
@@ -65,6 +66,7 @@ def test_the_output_of_check_in_json_can_be_judged_too(
         (b"[]", "not evidence"),
         (b"\xff\xfe\x00", "not evidence"),
         (encode(reports.healthy().evidence) + b"\n{}\n", "line 2: not evidence"),
+        (b'{"evidence":' * 100_000, "maximum recursion depth"),
     ],
 )
 def test_a_file_that_is_no_evidence_ends_with_one_line_and_status_2(
@@ -93,3 +95,11 @@ def test_nothing_of_the_network_is_imported(saved: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", program, str(saved)], capture_output=True, text=True, timeout=60)
     assert "mx1.example.org" in ended.stdout
     assert NETWORK.isdisjoint(ended.stderr.split())
+
+
+def test_a_file_without_end_is_not_read_to_its_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(saved_evidence, "MAX_BYTES", 3 * 1024 * 1024)
+    assert main(["judge", "/dev/zero"]) == 2
+    assert capsys.readouterr().err == "smtpprobe: /dev/zero: it has more than 3 MiB; split it, one target a line\n"
