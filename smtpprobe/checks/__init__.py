@@ -157,6 +157,9 @@ def _with_explanation(finding: Finding) -> Finding:
     explanation = explained(finding.reply, where.phase, hint)
     if explanation.category == SUCCESS:
         return finding
+    kind = KINDS.get(finding.id)
+    if kind is not None and kind.actor is not None:
+        explanation = msgspec.structs.replace(explanation, actor=kind.actor)
     return msgspec.structs.replace(finding, explanation=explanation)
 
 

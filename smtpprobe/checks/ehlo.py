@@ -23,12 +23,13 @@ from smtpprobe.checks.reading import (
     took_ehlo,
 )
 from smtpprobe.evidence import Conversation, Evidence, Phase, Reply, Role, TlsMode
+from smtpprobe.reference.model import Actor
 from smtpprobe.report import Finding, Severity
 
 _LOST = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 _FLAW = (Severity.WARNING, Severity.INFO)
-EHLO_REFUSED = kind("ehlo-refused", Topic.EHLO, *_FLAW, params=("code",))
-HELO_REFUSED = kind("helo-refused", Topic.EHLO, *_LOST, params=("code",))
+EHLO_REFUSED = kind("ehlo-refused", Topic.EHLO, *_FLAW, params=("code",), actor=Actor.RECEIVER)
+HELO_REFUSED = kind("helo-refused", Topic.EHLO, *_LOST, params=("code",), actor=Actor.EITHER)
 EXTENSIONS_MISSING = kind("extensions-missing", Topic.EHLO, Severity.INFO, params=("keywords",))
 AUTH_WITHOUT_TLS = kind("auth-without-tls", Topic.EHLO, *_FLAW, params=("mechanisms",))
 AUTH_NOT_OFFERED = kind("auth-not-offered", Topic.EHLO, *_FLAW)

@@ -26,7 +26,7 @@ from smtpprobe.checks.reading import (
     wait_s,
 )
 from smtpprobe.evidence import Conversation, Evidence, Exchange, Failure, FailureKind, Phase, Reply
-from smtpprobe.reference.model import Confidence
+from smtpprobe.reference.model import Actor, Confidence
 from smtpprobe.replies import greeting_domain
 from smtpprobe.report import Finding, Severity
 
@@ -35,8 +35,10 @@ GREETING_TIMEOUT = kind("greeting-timeout", Topic.GREETING, Severity.INCONCLUSIV
 GREETING_CLOSED = kind("greeting-closed", Topic.GREETING, *_LOST)
 NOT_SMTP = kind("not-smtp", Topic.GREETING, *_LOST)
 HOST_ACCEPTS_NO_MAIL = kind("host-accepts-no-mail", Topic.GREETING, *_LOST, params=("code",))
-GREETING_REFUSED = kind("greeting-refused", Topic.GREETING, *_LOST, params=("code",))
-GREETING_UNEXPECTED_CODE = kind("greeting-unexpected-code", Topic.GREETING, *_LOST, params=("code",))
+GREETING_REFUSED = kind("greeting-refused", Topic.GREETING, *_LOST, params=("code",), actor=Actor.EITHER)
+GREETING_UNEXPECTED_CODE = kind(
+    "greeting-unexpected-code", Topic.GREETING, *_LOST, params=("code",), actor=Actor.RECEIVER
+)
 GREETING_SLOW = kind("greeting-slow", Topic.GREETING, Severity.INFO, params=("seconds",))
 GREETING_WITHOUT_NAME = kind("greeting-without-name", Topic.GREETING, Severity.INFO)
 SERVER_NAME_NOT_PUBLIC = kind("server-name-not-public", Topic.GREETING, Severity.INFO, params=("name",))

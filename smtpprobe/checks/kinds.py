@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from smtpprobe.evidence import Fact, Reply
-from smtpprobe.reference.model import Confidence
+from smtpprobe.reference.model import Actor, Confidence
 from smtpprobe.report import Finding, Param, Severity, Where
 
 
@@ -52,6 +52,11 @@ class Kind(Fact, frozen=True, kw_only=True):
     """Parameters whose values are ids of a closed set -> the table of the ``labels`` texts that has words for them. An
     id may carry what it is about behind a colon: ``mx-invalid:a_b``."""
 
+    actor: Actor | None = None
+    """Who must act, whatever the reply that such a finding rests on says for itself: to a client that is told 502 it is
+    the client's command that was wrong, but a server that does not know EHLO is for the server's people to mend. None:
+    as the reply says."""
+
     @property
     def severity(self) -> Severity:
         """The usual severity."""
@@ -90,7 +95,12 @@ class Kind(Fact, frozen=True, kw_only=True):
 
 
 def kind(
-    id: str, topic: Topic, *severities: Severity, params: tuple[str, ...] = (), worded: Mapping[str, str] | None = None
+    id: str,
+    topic: Topic,
+    *severities: Severity,
+    params: tuple[str, ...] = (),
+    worded: Mapping[str, str] | None = None,
+    actor: Actor | None = None,
 ) -> Kind:
     """Declare a kind; the first severity is the usual one."""
-    return Kind(id=id, topic=topic, severities=severities, params=params, worded=worded or {})
+    return Kind(id=id, topic=topic, severities=severities, params=params, worded=worded or {}, actor=actor)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from smtpprobe.checks.kinds import Topic, kind
 from smtpprobe.checks.reading import (
     BROKEN,
+    after_starttls,
     at,
     by_role,
     connected,
@@ -97,8 +98,8 @@ def protocol(evidence: Evidence) -> Iterator[Finding]:
 def _failed(evidence: Evidence, conversation: Conversation, exchange: Exchange, failure: Failure) -> Iterator[Finding]:
     where, endpoint = at(evidence, conversation, exchange.phase), conversation.endpoint
     unknown = graded_unknown(endpoint)
-    # Once EHLO was taken, mail comes in, if perhaps in clear text.
-    served = took_ehlo(conversation) is not None
+    # Once EHLO was taken, mail comes in, if perhaps in clear text; but not where TLS stands and the session ends there.
+    served = took_ehlo(conversation) is not None and after_starttls(conversation) is not exchange
     worth = graded(endpoint, by_role(endpoint)) if served else loss(evidence, endpoint)
     if failure.kind is FailureKind.TIMEOUT and failure.partial:
         yield TARPIT_SUSPECTED.found(

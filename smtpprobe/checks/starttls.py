@@ -10,9 +10,19 @@ import re
 from collections.abc import Iterator, Mapping
 
 from smtpprobe.checks.kinds import Topic, kind
-from smtpprobe.checks.reading import at, by_role, connected, graded, graded_unknown, is_success, is_temporary, keywords
-from smtpprobe.evidence import Conversation, Evidence, Exchange, Phase, Reply, TlsMode
-from smtpprobe.reference.model import Confidence
+from smtpprobe.checks.reading import (
+    at,
+    by_role,
+    connected,
+    graded,
+    graded_unknown,
+    is_success,
+    is_temporary,
+    keywords,
+    loss,
+)
+from smtpprobe.evidence import Conversation, Evidence, Exchange, Phase, Reply, Role, TlsMode
+from smtpprobe.reference.model import Actor, Confidence
 from smtpprobe.replies import parse_reply
 from smtpprobe.report import Finding, Severity
 
@@ -24,10 +34,10 @@ STARTTLS_STRIPPED = kind("starttls-stripped", Topic.STARTTLS, *_BY_ROLE, params=
 STARTTLS_TEMPORARILY_REFUSED = kind(
     "starttls-temporarily-refused", Topic.STARTTLS, Severity.INCONCLUSIVE, Severity.INFO, params=("code",)
 )
-STARTTLS_REFUSED = kind("starttls-refused", Topic.STARTTLS, *_BY_ROLE, params=("code",))
+STARTTLS_REFUSED = kind("starttls-refused", Topic.STARTTLS, *_BY_ROLE, params=("code",), actor=Actor.RECEIVER)
 PLAINTEXT_AFTER_STARTTLS = kind("plaintext-after-starttls", Topic.STARTTLS, *_BY_ROLE)
 EHLO_REFUSED_AFTER_TLS = kind(
-    "ehlo-refused-after-tls", Topic.STARTTLS, *_BY_ROLE, Severity.INCONCLUSIVE, params=("code",)
+    "ehlo-refused-after-tls", Topic.STARTTLS, *_BY_ROLE, Severity.INCONCLUSIVE, params=("code",), actor=Actor.RECEIVER
 )
 STARTTLS_OFFERED_AFTER_TLS = kind("starttls-offered-after-tls", Topic.STARTTLS, Severity.INFO)
 EHLO_CHANGES_AFTER_TLS = kind("ehlo-changes-after-tls", Topic.STARTTLS, Severity.INFO, params=("before", "after"))
@@ -92,7 +102,10 @@ def _after_tls(
 ) -> Iterator[Finding]:
     where, endpoint = at(evidence, conversation, exchange.phase), conversation.endpoint
     if not is_success(reply):
-        worth = graded_unknown(endpoint) if is_temporary(reply) else graded(endpoint, by_role(endpoint))
+        # No mail passes here; a login would fail on any endpoint.
+        worth = loss(evidence, endpoint) if endpoint.role is Role.SMTP else graded(endpoint, by_role(endpoint))
+        if is_temporary(reply):
+            worth = graded_unknown(endpoint)
         yield EHLO_REFUSED_AFTER_TLS.found(where, as_=worth, because_of=reply, code=reply.code or 0)
         return
     offered = keywords(reply)

@@ -17,7 +17,7 @@ from smtpprobe.checks.reading import (
     must_answer,
     service,
 )
-from smtpprobe.evidence import Conversation, Evidence, HostOrigin, MxHost, Role
+from smtpprobe.evidence import Conversation, Evidence, HostOrigin, MxHost, Role, TargetKind
 from smtpprobe.report import Finding, Severity
 
 _COUNTS = ("serving", "hosts", "serving_addresses", "addresses")
@@ -47,7 +47,9 @@ def summary(evidence: Evidence) -> Iterator[Finding]:
         hosts = tuple(each.name for each in evidence.resolution.hosts)
         yield MX_ALL_UNREACHABLE.found(at_domain(evidence), hosts=hosts, count=len(hosts))
     elif not takes_submissions and _host_fails(evidence):
-        yield NO_SERVICE.found(at_domain(evidence), ports=_ports(evidence))
+        is_named = evidence.target.kind is TargetKind.NAME
+        where = at_host(evidence, evidence.endpoints[0]) if is_named else at_domain(evidence)
+        yield NO_SERVICE.found(where, ports=_ports(evidence))
     if takes_submissions:
         yield _counted(SUBMISSION_REACHABLE, evidence, submission)
         if not takes_mail:

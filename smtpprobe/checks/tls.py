@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from smtpprobe.checks.kinds import Topic, kind
 from smtpprobe.checks.reading import OWN_LIMITS, at, by_role, connected, graded, graded_unknown, loss, partial_reply
 from smtpprobe.evidence import Conversation, Evidence, Failure, FailureKind, Phase, TlsMode, TlsSession
+from smtpprobe.reference.model import Actor
 from smtpprobe.report import Finding, Severity
 
 _FAILED = (Severity.ERROR, Severity.WARNING, Severity.INFO)
@@ -19,7 +20,7 @@ _BY_ROLE = (Severity.WARNING, Severity.ERROR, Severity.INFO)
 TLS_WORKS = kind("tls-works", Topic.TLS, Severity.OK, params=("version",))
 TLS_HANDSHAKE_ALERT = kind("tls-handshake-alert", Topic.TLS, *_FAILED, params=("alert",))
 TLS_HANDSHAKE_CLOSED = kind("tls-handshake-closed", Topic.TLS, *_FAILED)
-TLS_NOT_SPOKEN = kind("tls-not-spoken", Topic.TLS, *_FAILED, params=("detail",))
+TLS_NOT_SPOKEN = kind("tls-not-spoken", Topic.TLS, *_FAILED, params=("detail",), actor=Actor.RECEIVER)
 TLS_LOCAL_LIMIT = kind("tls-local-limit", Topic.TLS, Severity.INCONCLUSIVE, Severity.INFO, params=("detail", "openssl"))
 TLS_HANDSHAKE_TIMEOUT = kind(
     "tls-handshake-timeout", Topic.TLS, Severity.INCONCLUSIVE, Severity.INFO, params=("seconds",)

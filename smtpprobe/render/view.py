@@ -13,7 +13,9 @@ from typing import Final
 
 import msgspec
 
+from smtpprobe.checks import KINDS
 from smtpprobe.checks.delivery import tried_hosts
+from smtpprobe.checks.kinds import Topic
 from smtpprobe.evidence import DmarcRecord, Evidence, Failure, FailureKind, Posture, SpfRecord
 from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape, quoted, show_lines
@@ -27,8 +29,10 @@ _HEADLINES: Final = ("mail-reachable", "mx-all-unreachable", "null-mx", "submiss
 """The findings that answer whether mail works, in the order of preference; else the gravest problem does."""
 
 
-_HOST: Final = re.compile(r"\bHOST\b")
+_HOST: Final = re.compile(r"\bHOST\b", re.ASCII)
 """What stands for the server in the commands of the texts."""
+_DOMAIN: Final = re.compile(r"\bDOMAIN\b", re.ASCII)
+"""The same for the domain that was asked for."""
 _HOST_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
 """Letters, digits and hyphens (RFC 1123 2.1), or an IPv4 address."""
 
@@ -111,9 +115,10 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     headline: str
     """Whether mail works, in one sentence."""
     lead: str
-    """The gravest problem and where it is; empty where there is none or the headline tells it already."""
+    """The gravest problem and where it is, a cause before what sums up; empty where there is none or the headline tells
+    it already."""
     next_step: str
-    """The first thing to do; empty where nothing is."""
+    """The first thing to do about it; empty where nothing is."""
     counts: tuple[tuple[Severity, str], ...]
     """In words, gravest first, without those of which there are none."""
     hosts: tuple[HostView, ...]
@@ -137,14 +142,15 @@ def view(report: Report, language: str) -> View:
     findings = _grouped(report.findings, language)
     problems = tuple(each for each in findings if each.severity in _PROBLEMS)
     headline = _headline(report, problems, language)
+    foremost = _foremost(problems)
     return View(
         language=language,
         target=escape(evidence.target.text),
         status=report.status,
         status_word=label(language, "status", report.status),
         headline=headline,
-        lead=next((_lead(each, language) for each in problems[:1] if each.title != headline), ""),
-        next_step=_next_step(problems),
+        lead=_lead(foremost[0], language) if foremost and foremost[0].title != headline else "",
+        next_step=_next_step(foremost),
         counts=_counts(report.findings, language),
         hosts=tuple(hosts(report, language)),
         deliveries=tuple(_delivery(each, language) for each in report.deliveries),
@@ -172,6 +178,16 @@ def _headline(report: Report, problems: tuple[FindingView, ...], language: str) 
     return (
         finding_words(report.findings[0], language).title if report.findings else label(language, "verdict", "nothing")
     )
+
+
+def _foremost(problems: tuple[FindingView, ...]) -> tuple[FindingView, ...]:
+    """The problems, but of equally grave ones those that sum up behind those that they sum up: causes can be mended."""
+
+    def rank(problem: FindingView) -> tuple[int, bool]:
+        kind = KINDS.get(problem.id)
+        return GRAVITY.index(problem.severity), kind is not None and kind.topic is Topic.SUMMARY
+
+    return tuple(sorted(problems, key=rank))
 
 
 def _lead(problem: FindingView, language: str) -> str:
@@ -309,7 +325,11 @@ def _finding_view(members: list[tuple[str, Finding]], language: str) -> FindingV
     for title, finding in members:
         by_title.setdefault(title, []).append(finding)
     reply = None if explanation is None else explanation_words(explanation, language)
-    steps = _filled(words.fix, {each.where.host or each.where.address for _, each in members})
+    steps = _filled(
+        words.fix,
+        {each.where.host or each.where.address for _, each in members},
+        {each.where.domain for _, each in members},
+    )
     return FindingView(
         id=escape(first.id),
         severity=first.severity,
@@ -332,14 +352,15 @@ def _finding_view(members: list[tuple[str, Finding]], language: str) -> FindingV
     )
 
 
-def _filled(fix: str, hosts: set[str | None]) -> tuple[str, ...]:
-    """The steps; where they are about one host, it stands in their commands in place of ``HOST``.
+def _filled(fix: str, hosts: set[str | None], domains: set[str | None]) -> tuple[str, ...]:
+    """The steps; where they are about one host or domain, it stands in place of ``HOST`` or ``DOMAIN``.
 
     People paste commands into a shell, so only what can be nothing but a host name is put in: names come from the DNS.
     """
-    host = next(iter(hosts)) if len(hosts) == 1 else None
-    if host is not None and _HOST_NAME.fullmatch(host):
-        fix = _HOST.sub(host, fix)
+    for placeholder, names in ((_HOST, hosts), (_DOMAIN, domains)):
+        name = next(iter(names)) if len(names) == 1 else None
+        if name is not None and _HOST_NAME.fullmatch(name):
+            fix = placeholder.sub(name, fix)
     return tuple(line.strip() for line in fix.splitlines() if line.strip())
 
 

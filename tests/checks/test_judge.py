@@ -11,6 +11,7 @@ from smtpprobe import texts
 from smtpprobe.checks import CHECKS, KINDS, judge
 from smtpprobe.checks.kinds import Topic, kind
 from smtpprobe.evidence import Evidence, FailureKind, Phase, Reply, decode, encode
+from smtpprobe.reference.model import Actor
 from smtpprobe.report import Outcome, Severity, Where, outcome
 from tests.checks.evidence_builder import dead, endpoint, evidence, found, healthy, ids, said, talk
 from tests.checks.scenarios import SCENARIOS, at_step, judged, raising
@@ -51,6 +52,25 @@ def test_a_finding_that_is_no_success_rests_on_an_explained_reply(id: str) -> No
         if finding.reply is not None and (finding.reply.code or 999) >= 400:
             assert finding.explanation is not None
             assert finding.explanation.phase is finding.where.phase
+
+
+@pytest.mark.parametrize(
+    ("id", "actor"),
+    [
+        ("ehlo-refused", Actor.RECEIVER),
+        ("starttls-refused", Actor.RECEIVER),
+        ("ehlo-refused-after-tls", Actor.RECEIVER),
+        ("helo-refused", Actor.EITHER),
+        ("greeting-refused", Actor.EITHER),
+        ("client-refused", Actor.SENDER),
+        ("host-accepts-no-mail", Actor.RECEIVER),
+    ],
+)
+def test_who_must_act_is_told_of_the_finding_and_not_of_the_reply_alone(id: str, actor: Actor) -> None:
+    """That the server does not know a command is told to the client as the client's mistake."""
+    explanation = found(id, judged(id)).explanation
+    assert explanation is not None
+    assert explanation.actor is actor
 
 
 def test_every_reply_of_every_conversation_is_explained() -> None:

@@ -9,9 +9,11 @@ from smtpprobe.evidence import FailureKind, Irregularity, Phase
 from smtpprobe.replies import parse_reply
 from smtpprobe.report import Severity
 from tests.checks.evidence_builder import (
+    A2,
     EHLO,
     EHLO_INSIDE,
     GREETING,
+    MX2,
     PLAIN_EHLO,
     QUIT,
     STARTTLS,
@@ -104,8 +106,16 @@ def test_a_connection_that_closes_before_mail_could_come_in_is_an_error(kind: Fa
 def test_a_connection_that_closes_at_starttls_leaves_clear_text(kind: FailureKind) -> None:
     report = findings(talk(endpoint(), GREETING, EHLO, failed(Phase.STARTTLS, kind)))
     assert found("connection-closed", report).severity is Severity.WARNING
-    inside = failed(Phase.EHLO, kind, over_tls=True)
-    report = findings(talk(endpoint(), GREETING, EHLO, STARTTLS, tls(), inside))
+    assert "mail-reachable" in ids(report)
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_connection_that_closes_once_tls_stands_takes_no_mail(kind: FailureKind) -> None:
+    closes = talk(endpoint(), GREETING, EHLO, STARTTLS, tls(), failed(Phase.EHLO, kind, over_tls=True))
+    report = findings(closes)
+    assert found("connection-closed", report).severity is Severity.ERROR
+    assert "mx-all-unreachable" in ids(report)
+    report = findings(closes, healthy(endpoint(MX2, A2)))
     assert found("connection-closed", report).severity is Severity.WARNING
 
 

@@ -95,7 +95,7 @@ def test_plain_text_behind_the_220_is_told_apart_from_other_unasked_text() -> No
 
 @pytest.mark.parametrize(
     ("lines", "severity"),
-    [(("503 5.5.1 no",), Severity.WARNING), (("421 4.3.2 later",), Severity.INCONCLUSIVE)],
+    [(("503 5.5.1 no",), Severity.ERROR), (("421 4.3.2 later",), Severity.INCONCLUSIVE)],
 )
 def test_ehlo_that_is_refused_inside_tls(lines: tuple[str, ...], severity: Severity) -> None:
     inside = said(Phase.EHLO, *lines, over_tls=True)
@@ -103,7 +103,7 @@ def test_ehlo_that_is_refused_inside_tls(lines: tuple[str, ...], severity: Sever
     assert found("ehlo-refused-after-tls", report).severity is severity
     # A sender for which TLS stands does not go back to clear text for a reply.
     assert "mail-reachable" not in ids(report)
-    assert ("mx-all-unreachable" in ids(report)) == (severity is Severity.WARNING)
+    assert ("mx-all-unreachable" in ids(report)) == (severity is Severity.ERROR)
 
 
 def test_starttls_and_auth_may_differ_on_the_two_sides() -> None:

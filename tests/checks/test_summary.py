@@ -132,3 +132,8 @@ def test_an_explicit_submission_port_of_an_mx_host_counts() -> None:
     report = findings(healthy(endpoint(port=587, is_required=True)))
     assert found("submission-reachable", report).params["serving"] == 1
     assert Role.SMTP not in {each.where.role for each in report}
+
+
+def test_a_host_without_any_service_is_named_so_that_commands_can_name_it() -> None:
+    report = findings(dead(given(25)), dead(given(587)), target=MAIL)
+    assert found("no-service", report).where.host == "mail.example.org"

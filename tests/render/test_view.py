@@ -41,6 +41,38 @@ def test_only_what_can_be_nothing_but_a_host_name_is_put_into_a_command(host: st
     assert typed in seen(timeout(host=host, address="192.0.2.1", port=25)).next_step
 
 
+def test_the_domain_is_put_into_what_is_to_be_published() -> None:
+    shown = seen(
+        Finding(
+            id="mta-sts-not-published",
+            severity=Severity.INFO,
+            where=Where(domain="example.org"),
+            params={"name": "_mta-sts.example.org"},
+        )
+    )
+    assert shown.notes[0].steps[0].startswith("Serve https://mta-sts.example.org/.well-known/mta-sts.txt")
+    hostile = Finding(
+        id="mta-sts-not-published", severity=Severity.INFO, where=Where(domain="a b.example"), params={"name": "-"}
+    )
+    assert "mta-sts.DOMAIN/" in seen(hostile).notes[0].steps[0]
+
+
+def test_a_cause_is_told_before_what_sums_it_up() -> None:
+    """The sum is the headline; what to do next is about the server that fails."""
+    total = Finding(
+        id="mx-all-unreachable", severity=Severity.ERROR, params={"hosts": ("mx1.example.org",), "count": 1}
+    )
+    milder = Finding(id="ptr-missing", severity=Severity.WARNING)
+    cause = timeout(host="mx1.example.org", address="192.0.2.1", port=25)
+    shown = seen(total, milder, cause)
+    assert shown.headline.startswith("No mail can come in")
+    assert shown.lead.endswith("(mx1.example.org 192.0.2.1:25)")
+    assert shown.next_step.startswith("Try from a second network: nc -vz mx1.example.org")
+    assert [each.id for each in shown.problems] == ["mx-all-unreachable", "connection-timeout", "ptr-missing"]
+    alone = seen(total, milder)
+    assert (alone.lead, alone.next_step.startswith("Begin with the server")) == ("", True)
+
+
 def test_a_step_for_several_hosts_names_none() -> None:
     findings = [timeout(host=f"mx{number}.example.org", address="192.0.2.1", port=25) for number in (1, 2)]
     assert "nc -vz HOST " in seen(*findings).next_step

@@ -120,14 +120,14 @@ def ehlo_differs_after_tls(stage: Stage) -> Part:
     return _after_starttls(stage, (StartTls(stage.tls()), serve(stage.host, *KEYWORDS, "SMTPUTF8")))
 
 
-@scenario(finds=LOST | {"ehlo-refused-after-tls": WARNING})
+@scenario(finds=LOST | {"ehlo-refused-after-tls": ERROR})
 def ehlo_refused_after_tls(stage: Stage) -> Part:
     """Refuses EHLO inside TLS."""
     inside = serve(stage.host, changes={"EHLO": b"503 5.5.1 Duplicate EHLO\r\n"})
     return _after_starttls(stage, (StartTls(stage.tls()), inside))
 
 
-@scenario(finds=LOST | {"connection-closed": WARNING})
+@scenario(finds=LOST | {"connection-closed": ERROR})
 def closed_after_tls(stage: Stage) -> Part:
     """Closes as soon as TLS stands."""
     return _after_starttls(stage, (StartTls(stage.tls()), Close()))
