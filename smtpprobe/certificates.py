@@ -55,6 +55,9 @@ _SELF_SIGNED: Final = 18
 _TIME_STEP: Final = timedelta(minutes=1)
 """How far the time of a store may be off. OpenSSL sets it once per store, and a store may cost a bundle to load."""
 
+MAX_CA_FILE_BYTES: Final = 16 * 1024 * 1024
+"""Of a file of roots: dozens of times what a system trusts."""
+
 MAX_CHAIN: Final = 20
 """Certificates of one chain that are looked at; public chains have two to four, and each costs a signature."""
 
@@ -383,9 +386,11 @@ def _roots(ca_file: str | None, changed_ns: int, size_bytes: int) -> Roots:
         return Roots()
     try:
         with open(ca_file, "rb") as file:
-            pem = file.read()
+            pem = file.read(MAX_CA_FILE_BYTES + 1)
     except OSError as error:
         raise OptionError(f"cannot read the roots of {ca_file}: {error.strerror or error}") from error
+    if len(pem) > MAX_CA_FILE_BYTES:
+        raise OptionError(f"no roots in {ca_file}: it has more than {MAX_CA_FILE_BYTES // 1024 // 1024} MiB")
     try:
         with _quiet():
             found = x509.load_pem_x509_certificates(pem)

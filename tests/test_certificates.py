@@ -336,6 +336,11 @@ def test_a_file_without_roots_is_an_option_error(content: bytes, tmp_path: Path)
         Roots.load(str(path))
 
 
+def test_a_file_of_roots_without_end_is_an_option_error() -> None:
+    with pytest.raises(OptionError, match="no roots in /dev/zero: it has more than 16 MiB"):
+        Roots.load("/dev/zero")
+
+
 @pytest.mark.parametrize("form", ["directory", "bundle"])
 def test_the_roots_of_the_system_are_found(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = authority("smtpprobe lab").root

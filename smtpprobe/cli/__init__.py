@@ -8,6 +8,7 @@ turns them into a status. Reports go to stdout, everything else to stderr.
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import os
@@ -191,7 +192,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What commands themselves do with files and the network ends as values or SmtpprobeError; what is left is
         # our own output, as on a full disk, and what is no error of the system and says itself where it happened.
         place = error.filename or ("the output" if error.errno is not None else None)
-        _complain(f"smtpprobe: {error}" if place is None else f"smtpprobe: {place}: {error.strerror or error}")
+        if error.errno in (errno.EMFILE, errno.ENFILE):  # whichever file it was that met the limit
+            _complain(f"smtpprobe: {error.strerror}; raise the limit, as by: ulimit -n 1024")
+        else:
+            _complain(f"smtpprobe: {error}" if place is None else f"smtpprobe: {place}: {error.strerror or error}")
+        status = EXIT_USAGE
+    except MemoryError:
+        _complain("smtpprobe: not enough memory")
+        status = EXIT_USAGE
+    except ImportError as error:
+        if error.path is None or error.path.endswith(".py"):  # a defect of ours
+            raise
+        _complain(f"smtpprobe: {error}")  # a library that the system cannot load, as for want of memory
         status = EXIT_USAGE
     return _finish(status if isinstance(status, int) else EXIT_OK)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +86,7 @@ class Probes:
         self._on_due = on_due
         self._openings = openings
         self._events: SimpleQueue[_Ended | _Step | _Broken] = SimpleQueue()
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_event_loop()
         self._tasks: list[asyncio.Task[None]] = []
         self._is_stopped = False
         self._usual_turn_s = sys.getswitchinterval()
@@ -188,6 +189,18 @@ class Probes:
             self._events.put(_Broken(error))
         else:
             self._events.put(_Ended(number, evidence))
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Make an event loop.
+
+    Raises:
+        OSError: there are too few descriptors left for one. Asyncio would then forget half a loop, which complains.
+    """
+    first, second = socket.socketpair()
+    with first, second, first.dup():  # as many as a loop takes
+        pass
+    return asyncio.new_event_loop()
 
 
 @contextmanager

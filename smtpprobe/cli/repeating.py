@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from smtpprobe.cli.background import AT_ONCE, PATIENCE_S
+from smtpprobe.cli.background import AT_ONCE, PATIENCE_S, new_event_loop
 from smtpprobe.evidence import Evidence, Options, Target
 from smtpprobe.probing import Progress, Resolved, collect
 from smtpprobe.watching import Pace, put_off_by
@@ -64,7 +64,7 @@ class RepeatedProbes:
         self._count = count
         self._for_s = for_s
         self._events: SimpleQueue[Seen | BaseException | None] = SimpleQueue()
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_event_loop()
         self._tasks: list[asyncio.Task[None]] = []
         self._reported = [asyncio.Event() for _ in targets]
         self._freed = asyncio.Event()

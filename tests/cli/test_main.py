@@ -20,6 +20,7 @@ from smtpprobe.__main__ import program
 from smtpprobe.cli import COMMANDS, main, settle
 from smtpprobe.errors import OptionError
 
+MORE_FILES = "raise the limit, as by: ulimit -n 1024"
 HEAVY = {"asyncio", "dns", "aiosmtplib", "cryptography", "OpenSSL", "rich", "ssl"}
 
 
@@ -128,6 +129,9 @@ class _Ending:
         (OptionError("no such file: 'x.pem'"), 2, "smtpprobe: no such file: 'x.pem'\n"),
         (OSError(errno.EIO, os.strerror(errno.EIO)), 2, f"smtpprobe: the output: {os.strerror(errno.EIO)}\n"),
         (OSError("a process of the scan ended"), 2, "smtpprobe: a process of the scan ended\n"),
+        (OSError(errno.EMFILE, "No more files", "words.py"), 2, f"smtpprobe: No more files; {MORE_FILES}\n"),
+        (MemoryError(), 2, "smtpprobe: not enough memory\n"),
+        (ImportError("cannot map x.so", name="x", path="x.so"), 2, "smtpprobe: cannot map x.so\n"),
         (KeyboardInterrupt(), 130, "\n"),
         (BrokenPipeError(), 141, ""),
     ],
@@ -151,6 +155,16 @@ def collector() -> Iterator[None]:
     yield
     gc.enable()
     gc.unfreeze()
+
+
+def test_too_few_descriptors_for_an_event_loop_are_an_error_and_nothing_else_is_said() -> None:
+    program = (
+        "import resource; from smtpprobe.cli.background import new_event_loop as begin;"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5)); begin()"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert ended.stderr.splitlines()[-1] == f"OSError: [Errno {errno.EMFILE}] {os.strerror(errno.EMFILE)}"
+    assert "Exception ignored" not in ended.stderr
 
 
 @pytest.mark.usefixtures("collector")
