@@ -411,10 +411,18 @@ class FailureKind(StrEnum):
     """The peer closed during the handshake without an alert."""
     INTERRUPTED = "interrupted"
     """The person stopped the probe."""
+    LEFT_ALONE = "left-alone"
+    """A scan was told to keep away: nobody connected. `Failure.detail` has why: `EXCLUDED` or `NOT_PUBLIC`."""
     INTERNAL = "internal"
     """A defect of smtpprobe itself; `Failure.detail` has the exception."""
     OTHER = "other"
     """Another error of the operating system; `Failure.detail` has it."""
+
+
+EXCLUDED: Final = "excluded"
+"""Somebody asked that it be left alone."""
+NOT_PUBLIC: Final = "not-public"
+"""The address is nobody's in public, and a scan of a private world was not asked for."""
 
 
 class Failure(Fact, frozen=True, kw_only=True, tag="failure"):

@@ -10,7 +10,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from smtpprobe.checks.kinds import Topic, kind
-from smtpprobe.checks.reading import at_host, failed_lookups
+from smtpprobe.checks.reading import at_host, failed_lookups, is_not_public
 from smtpprobe.checks.resolution import explain_failure
 from smtpprobe.evidence import Evidence, Family, HostOrigin, LookupStatus, MxHost
 from smtpprobe.report import Finding, Severity, Where
@@ -110,12 +110,14 @@ def _addresses(evidence: Evidence, host: MxHost, where: Where) -> Iterator[Findi
         return  # It was typed by hand.
     reachable = [each for each in host.addresses if unrouted_network(each) is None]
     chosen = bool(evidence.options.resolvers or evidence.options.overrides) or host.origin is HostOrigin.GIVEN
+    shunned = {each.endpoint.address for each in evidence.conversations if is_not_public(each)}
     for address in host.addresses:
         network = unrouted_network(address)
         if network is None:
             continue
-        # With a resolver or an address of one's own, a private world is meant.
-        severity = Severity.INFO if chosen else Severity.WARNING if reachable else Severity.ERROR
+        # With a resolver or an address of one's own, a private world is meant, unless a scan was to keep out of it.
+        is_meant = chosen and address not in shunned
+        severity = Severity.INFO if is_meant else Severity.WARNING if reachable else Severity.ERROR
         yield MX_ADDRESS_PRIVATE.found(
             Where(domain=where.domain, host=where.host, address=address), as_=severity, network=network
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from smtpprobe.checks.kinds import Topic, kind
-from smtpprobe.checks.reading import at, at_domain, matters
+from smtpprobe.checks.reading import at, at_domain, is_left_alone, matters
 from smtpprobe.endpoints import MAX_ENDPOINTS, left_out
 from smtpprobe.evidence import Conversation, Evidence, Failure, FailureKind
 from smtpprobe.report import Finding, Severity
@@ -17,6 +17,7 @@ INTERRUPTED = kind("interrupted", Topic.PROBE, Severity.INCONCLUSIVE, params=("d
 DEADLINE_REACHED = kind(
     "deadline-reached", Topic.PROBE, Severity.INCONCLUSIVE, Severity.INFO, params=("seconds", "count", "total")
 )
+LEFT_ALONE = kind("left-alone", Topic.PROBE, Severity.INCONCLUSIVE, Severity.INFO)
 ENDPOINTS_LEFT_OUT = kind("endpoints-left-out", Topic.PROBE, Severity.INFO, params=("count", "total"))
 INTERNAL_ERROR = kind("internal-error", Topic.PROBE, Severity.INCONCLUSIVE, params=("detail",))
 CHECK_FAILED = kind("check-failed", Topic.PROBE, Severity.INCONCLUSIVE, params=("check", "detail"))
@@ -41,6 +42,9 @@ def probe(evidence: Evidence) -> Iterator[Finding]:
     if total >= MAX_ENDPOINTS and (more := left_out(evidence.target, evidence.resolution, evidence.options)):
         yield ENDPOINTS_LEFT_OUT.found(at_domain(evidence), count=more, total=total + more)
     for conversation in evidence.conversations:
+        if is_left_alone(conversation):
+            severity = Severity.INCONCLUSIVE if matters(conversation.endpoint) else Severity.INFO
+            yield LEFT_ALONE.found(at(evidence, conversation), as_=severity)
         for failure in _failures(conversation):
             if failure.kind is FailureKind.INTERNAL:
                 yield INTERNAL_ERROR.found(at(evidence, conversation, failure.phase), detail=failure.detail or "-")

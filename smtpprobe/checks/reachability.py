@@ -12,7 +12,17 @@ from ipaddress import ip_address
 
 from smtpprobe.checks.kinds import Topic, kind
 from smtpprobe.checks.mx_hosts import unrouted_network
-from smtpprobe.checks.reading import OWN_LIMITS, SHUT, at, at_domain, lacks_route, loss, matters, network
+from smtpprobe.checks.reading import (
+    OWN_LIMITS,
+    SHUT,
+    at,
+    at_domain,
+    is_left_alone,
+    lacks_route,
+    loss,
+    matters,
+    network,
+)
 from smtpprobe.evidence import Conversation, Evidence, Failure, FailureKind, Role
 from smtpprobe.reference.model import Confidence
 from smtpprobe.report import Finding, Severity
@@ -125,6 +135,7 @@ def _blocked(evidence: Evidence) -> list[Conversation]:
         if each.endpoint.port == SMTP_PORT
         and each.endpoint.role is Role.SMTP
         and not lacks_route(each)
+        and not is_left_alone(each)
         and unrouted_network(each.endpoint.address) is None
     ]
     if not all(_is_silent(each) for each in tried):

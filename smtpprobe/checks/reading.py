@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from types import MappingProxyType
 
 from smtpprobe.evidence import (
+    NOT_PUBLIC,
     Conversation,
     Endpoint,
     Evidence,
@@ -35,7 +36,7 @@ from smtpprobe.reference.model import Confidence, Explanation
 from smtpprobe.replies import capabilities, parse_reply
 from smtpprobe.report import Severity, Where
 
-OWN_LIMITS = frozenset({FailureKind.DEADLINE, FailureKind.INTERRUPTED, FailureKind.INTERNAL})
+OWN_LIMITS = frozenset({FailureKind.DEADLINE, FailureKind.INTERRUPTED, FailureKind.LEFT_ALONE, FailureKind.INTERNAL})
 """Failures that tell nothing about the server: the probe's own end. One check reports them, the others pass over."""
 
 SHUT = frozenset({FailureKind.REFUSED, FailureKind.UNREACHABLE, FailureKind.RESET, FailureKind.CLOSED})
@@ -178,6 +179,17 @@ def connected(evidence: Evidence) -> Iterator[Conversation]:
 def lacks_route(conversation: Conversation) -> bool:
     """Tell whether this machine has no way to the address at all, which says nothing about the server."""
     return conversation.failure is not None and conversation.failure.kind is FailureKind.NO_ROUTE
+
+
+def is_left_alone(conversation: Conversation) -> bool:
+    """Tell whether nobody tried to connect, because a scan was told to keep away."""
+    return conversation.failure is not None and conversation.failure.kind is FailureKind.LEFT_ALONE
+
+
+def is_not_public(conversation: Conversation) -> bool:
+    """Tell whether it was left alone because its address is nobody's in public."""
+    failure = conversation.failure
+    return failure is not None and failure.kind is FailureKind.LEFT_ALONE and failure.detail == NOT_PUBLIC
 
 
 def opening(conversation: Conversation) -> Exchange | None:

@@ -8,11 +8,12 @@ from typing import IO, TYPE_CHECKING, Final
 
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.layout import cut, describe_terminal
-from smtpprobe.render.words import label
-from smtpprobe.report import GRAVITY, Param
+from smtpprobe.render.words import label, standing_word
+from smtpprobe.report import Param
 from smtpprobe.scan.engine import Progress
 from smtpprobe.scan.estimate import ASSUMED_SESSION_S, Estimate
 from smtpprobe.scan.pace import Limits
+from smtpprobe.scan.results import Standing
 from smtpprobe.scan.running import Outcome, Taken
 
 if TYPE_CHECKING:
@@ -104,11 +105,11 @@ class Teller:
                 self._language,
                 "scan",
                 "outcomes",
-                outcome=label(self._language, "severity", severity.value),
-                count=f"{progress.outcomes[severity.value]:,}",
+                outcome=standing_word(self._language, standing),
+                count=f"{progress.outcomes[standing]:,}",
             )
-            for severity in GRAVITY
-            if progress.outcomes[severity.value]
+            for standing in Standing
+            if progress.outcomes[standing]
         ]
         if counts:
             self._line("  " + ", ".join(counts))

@@ -15,7 +15,8 @@ from smtpprobe import texts
 from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.layout import Column
-from smtpprobe.render.words import label
+from smtpprobe.render.words import label, standing_word
+from smtpprobe.report import Severity
 from smtpprobe.scan.claims import EXPIRY_DAYS
 from smtpprobe.scan.overview import Findings, Group, Groups, Overview, Problems, Replies, Shares
 
@@ -23,13 +24,13 @@ PLAIN: Final = "plain"
 """The kind of a bar that is neither good nor bad."""
 
 _KINDS: Final[Mapping[str, Mapping[str, str]]] = {
-    "outcomes": {each: each for each in ("ok", "info", "warning", "error", "inconclusive")},
+    "outcomes": {**{each: each for each in Severity}, "null-mx": "info"},
     "reachability": {
         "reachable": "ok",
         "refused": "warning",
         "no-answer": "error",
         "not-from-here": "inconclusive",
-        "left-out": "inconclusive",
+        "left-alone": PLAIN,
         "null-mx": "info",
         "no-host": "error",
         "dns-failed": "inconclusive",
@@ -211,7 +212,9 @@ def _tiles(overview: Overview, words: _Words) -> Iterator[Tile]:
     endpoints = words.number(overview.endpoints.count)
     if not overview.endpoints.is_exact:
         endpoints = words("page", "about", count=endpoints)
-    yield Tile(words.number(overview.targets), words("tile", "targets"), "")
+    spared = sum(each.count for each in overview.reachability.rows if each.id == "left-alone")
+    detail = words("tile", "left-alone", count=words.number(spared)) if spared else ""
+    yield Tile(words.number(overview.targets), words("tile", "targets"), detail)
     yield Tile(endpoints, words("tile", "endpoints"), "")
     for field, shares, row, kind in (
         ("reachable", overview.reachability, "reachable", "ok"),
@@ -220,9 +223,10 @@ def _tiles(overview: Overview, words: _Words) -> Iterator[Tile]:
         ("errors", overview.outcomes, "error", "error"),
     ):
         count = sum(each.count for each in shares.rows if each.id == row)
-        if shares.of:
-            detail = f"{words.number(count)}/{words.number(shares.of)}"
-            yield Tile(words.percent(count, shares.of), words("tile", field), detail, kind if count else PLAIN)
+        of = shares.of - spared if field == "reachable" else shares.of  # who was not asked did not fail to answer
+        if of:
+            detail = f"{words.number(count)}/{words.number(of)}"
+            yield Tile(words.percent(count, of), words("tile", field), detail, kind if count else PLAIN)
 
 
 def _sections(overview: Overview, words: _Words) -> Iterator[Chart | Table]:
@@ -281,7 +285,7 @@ def _row_name(chart: str, row: str | None, words: _Words) -> str:
     row = row or ""
     match chart:
         case "outcomes":
-            return escape(label(words.language, "severity", row))
+            return escape(standing_word(words.language, row))
         case "delivery":
             return words.name("fate", row)
         case "tls":
@@ -365,7 +369,7 @@ def _groups(groups: Groups, words: _Words) -> Table:
 
 def _group(group: Group, name: str, words: _Words) -> Row:
     pairs = (
-        (group.reachable, group.targets),
+        (group.reachable, group.targets - group.left_alone),
         (group.starttls, group.asked_starttls),
         (group.trusted, group.with_certificate),
         (group.errors, group.targets),

@@ -17,7 +17,7 @@ from smtpprobe.reference.model import Actor, Explanation, Retry
 from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.explanation import pattern_note
-from smtpprobe.report import Finding, Param
+from smtpprobe.report import Finding, Param, Severity
 
 MAX_LISTED: Final = 12
 """How many members of a list a sentence names; a certificate may have thousands of names. The data keep them all."""
@@ -67,6 +67,11 @@ def label(language: str, table: str, field: str, /, **params: Param) -> str:
     """Read one phrase of ``labels.toml`` and fill it; a field that is not there stands for itself."""
     entry = texts.entry(language, "labels", table) or {}
     return fill(entry.get(field, field), params, language)
+
+
+def standing_word(language: str, standing: str) -> str:
+    """How a target of a scan stands: in the word of a severity, or of what none tells."""
+    return label(language, "severity" if standing in frozenset(Severity) else "standing", standing)
 
 
 def fill(phrase: str, params: Mapping[str, Param], language: str) -> str:
@@ -143,7 +148,7 @@ def explanation_words(explanation: Explanation, language: str) -> ExplanationWor
     note = pattern_note(explanation.pattern, explanation.provider, language)
     return ExplanationWords(
         name=code.get("name", "").strip(),
-        meaning=code.get("meaning", "").strip(),
+        meaning=writing.sentences((code.get("meaning", "").strip(), _unlisted(explanation, language)), language),
         when=code.get("when", "").strip(),
         fix=code.get("fix", "").strip(),
         enhanced_name=enhanced.get("name", "").strip(),
@@ -159,6 +164,13 @@ def explanation_words(explanation: Explanation, language: str) -> ExplanationWor
             _entry(language, "contradictions", key).get("meaning", key).strip() for key in explanation.contradictions
         ),
     )
+
+
+def _unlisted(explanation: Explanation, language: str) -> str:
+    """That of the number only the class is known; empty where it is in the tables and where it is no SMTP code."""
+    if explanation.code_key not in ("2xx", "3xx", "4xx", "5xx"):
+        return ""
+    return texts.phrase(language, "book", "explain", "unlisted")
 
 
 def cause_words(words: ExplanationWords, language: str) -> str:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from smtpprobe.evidence import FailureKind, LookupStatus, Phase, Role
-from smtpprobe.scan.results import Result, SeenCertificate, Session
+from smtpprobe.scan.results import Result, SeenCertificate, Session, Standing
 
 EXPIRY_DAYS: Final = 21
 """A certificate with no more days left counts as one that expires soon."""
@@ -36,8 +36,8 @@ class Reachability(StrEnum):
     """Servers were tried, and none said anything."""
     NOT_FROM_HERE = "not-from-here"
     """The machine of the scan could not get there, or was stopped; that says nothing about the target."""
-    LEFT_OUT = "left-out"
-    """No server was tried, since the scan was told not to or gave up."""
+    LEFT_ALONE = "left-alone"
+    """No server was tried, on purpose: excluded, or not of the public internet."""
     NULL_MX = "null-mx"
     """The domain says that it takes no mail (RFC 7505)."""
     NO_HOST = "no-host"
@@ -112,7 +112,7 @@ def reachability(result: Result) -> Reachability:
     """Say how far one got with a target."""
     if result.is_reachable:
         return Reachability.REACHABLE
-    if result.is_null_mx:
+    if result.is_null_mx or result.outcome is Standing.NULL_MX:
         return Reachability.NULL_MX
     tried = [each for each in sessions(result) if each.skipped is None]
     if any(each.greeting is not None or each.refusal is not None for each in tried):
@@ -121,8 +121,8 @@ def reachability(result: Result) -> Reachability:
         return Reachability.NO_ANSWER
     if tried:
         return Reachability.NOT_FROM_HERE
-    if any(True for _ in sessions(result)):
-        return Reachability.LEFT_OUT
+    if result.skipped is not None or any(True for _ in sessions(result)):
+        return Reachability.LEFT_ALONE
     statuses = {result.mx, *(host.status for host in result.hosts)}
     return Reachability.DNS_FAILED if statuses & _DNS_FAILURES else Reachability.NO_HOST
 

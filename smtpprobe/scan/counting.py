@@ -48,7 +48,7 @@ from smtpprobe.scan.overview import (
     Share,
     Shares,
 )
-from smtpprobe.scan.results import Result, SeenReply
+from smtpprobe.scan.results import Result, SeenReply, Standing
 
 DEFAULT_TOP: Final = 10
 MAX_TOP: Final = 1000
@@ -59,6 +59,16 @@ MAX_KINDS: Final = 10_000
 
 MAX_NAME: Final = 200
 """Characters of a name that is kept."""
+
+_STANDINGS: Final = (
+    Standing.OK,
+    Standing.WARNING,
+    Standing.ERROR,
+    Standing.NULL_MX,
+    Standing.INCONCLUSIVE,
+    Standing.LEFT_ALONE,
+)
+"""In the order of an overview: what is known, from good to bad, then what is not."""
 
 _ENHANCED: Final = re.compile(r"[245]\.\d{1,3}\.\d{1,3}", re.ASCII)
 """RFC 3463 2. A file may have anything in that field."""
@@ -157,7 +167,16 @@ class _Group:
 
     __slots__ = ("counts",)
 
-    NAMES: Final = ("targets", "reachable", "asked_starttls", "starttls", "with_certificate", "trusted", "errors")
+    NAMES: Final = (
+        "targets",
+        "left_alone",
+        "reachable",
+        "asked_starttls",
+        "starttls",
+        "with_certificate",
+        "trusted",
+        "errors",
+    )
 
     def __init__(self) -> None:
         self.counts = [0] * len(self.NAMES)
@@ -204,7 +223,7 @@ class _Problems:
 
     def add(self, result: Result) -> None:
         errors = [each for each in result.findings if each.severity is Severity.ERROR]
-        if not errors and result.outcome is not Severity.ERROR:
+        if not errors and result.outcome is not Standing.ERROR:
             return
         self.total += 1
         places = sum(each.count for each in errors)
@@ -275,7 +294,7 @@ class Counting:
         offered = adoption(result)
         if offered is not None:
             self._starttls.add(offered)
-        if result.hosts:
+        if result.hosts and got is not Reachability.LEFT_ALONE:
             self._providers.add(result.provider)
         if got is Reachability.REACHABLE:
             self._software.add(software(result))
@@ -285,9 +304,10 @@ class Counting:
         self._add_policies(result)
         self._problems.add(result)
         if self._groups is not None:
-            has_error = result.outcome is Severity.ERROR
+            has_error = result.outcome is Standing.ERROR
             facts = (
                 1,
+                got is Reachability.LEFT_ALONE,
                 got is Reachability.REACHABLE,
                 offered is not None,
                 offered is Adoption.ALL,
@@ -335,7 +355,7 @@ class Counting:
             began_at=self._began,
             ended_at=self._ended,
             endpoints=EndpointCount(count=self._endpoints.count, is_exact=self._endpoints.is_exact),
-            outcomes=self._outcomes.all_of(Severity),
+            outcomes=self._outcomes.all_of(_STANDINGS),
             reachability=self._reachability.all_of(Reachability),
             starttls=self._starttls.all_of(Adoption),
             tls=self._tls.all_of(("TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1", *TlsUse)),

@@ -15,13 +15,13 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from smtpprobe.evidence import Endpoint, Resolution, Target
+from smtpprobe.evidence import Endpoint, Target
 from smtpprobe.scan.guard import Guard
 from smtpprobe.scan.joining import Joiner, Understood, facts_of_address
 from smtpprobe.scan.journal import Journal
 from smtpprobe.scan.pace import Job, Limits, Pace, network_of
 from smtpprobe.scan.sinks import Sink
-from smtpprobe.scan.worker import Facts, Probed, Resolved, left_alone
+from smtpprobe.scan.worker import Facts, Probed, Resolved, left_alone, nobody_asked
 
 COMMIT_S: Final = 0.1
 """How often what came in is written down for good."""
@@ -203,8 +203,8 @@ class Engine:
             number, line, target, facts = self._queue.pop()
             if facts is not None:
                 self._resolved.append((number, line, target, Resolved(facts), False))
-            elif self._guard.objection_to_name(target.name) is not None:
-                self._resolved.append((number, line, target, Resolved(_nothing(target)), True))
+            elif (why := self._guard.objection_to_name(target.name)) is not None:
+                self._resolved.append((number, line, target, Resolved(nobody_asked(target, why)), True))
             else:
                 task = self._loop.create_task(self._resolve(number, line, target))
                 self._tasks.add(task)
@@ -368,11 +368,6 @@ class Engine:
         self.progress.written += len(ready)
         for one in joined:
             self.progress.outcomes[one.outcome] += 1
-
-
-def _nothing(target: Target) -> Facts:
-    """What is known of a target about which nobody may be asked."""
-    return Facts(resolution=Resolution(name=target.name))
 
 
 def provider_of(host: str | None) -> str | None:

@@ -11,11 +11,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final
 
 from smtpprobe.errors import OptionError
-from smtpprobe.evidence import Endpoint, Fact
+from smtpprobe.evidence import EXCLUDED, NOT_PUBLIC, Endpoint, Fact
 from smtpprobe.names import quoted, to_ascii
-
-EXCLUDED: Final = "excluded"
-NOT_PUBLIC: Final = "not-public"
 
 
 class Guard(Fact, frozen=True, kw_only=True):

@@ -19,17 +19,20 @@ from smtpprobe.evidence import (
     Conversation,
     Endpoint,
     Evidence,
+    Failure,
+    FailureKind,
     Options,
+    Phase,
     Resolution,
     Role,
     Runtime,
     Target,
     encode,
 )
-from smtpprobe.report import Report, Severity
+from smtpprobe.report import Report
 from smtpprobe.scan.journal import Became, Known
-from smtpprobe.scan.results import RESULT_SCHEMA, Verdict
-from smtpprobe.scan.summing import Judge, Judgement, judgement, put_together, shape_of_address
+from smtpprobe.scan.results import RESULT_SCHEMA, Standing, Verdict
+from smtpprobe.scan.summing import NOBODY_ASKED, Judge, Judgement, judgement, put_together, shape_of_address
 from smtpprobe.scan.worker import Depth, Facts
 
 ENDPOINTS_KEPT: Final = 4_000
@@ -56,9 +59,10 @@ class _Result(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     kind: str
     name: str | None
-    outcome: Severity
+    outcome: Standing
     mx: str | None
     is_null_mx: bool
+    skipped: str | None
     hosts: tuple[_Host, ...]
     findings: msgspec.Raw
     provider: str | None
@@ -83,9 +87,9 @@ class Joined(msgspec.Struct, frozen=True):
     """The result of a target, as a line of JSON without its end."""
 
     line: bytes
-    outcome: Severity
+    outcome: Standing
     evidence: bytes | None
-    """None where it is not wanted."""
+    """None where it is not wanted, and where nobody was asked."""
 
 
 class Memory(Protocol):
@@ -100,13 +104,14 @@ class Memory(Protocol):
         ...
 
 
-class _Provider(msgspec.Struct):
+class _Brief(msgspec.Struct):
     """What is wanted of a `results.Session` here."""
 
     provider: str | None = None
+    skipped: str | None = None
 
 
-_read_provider: Final = msgspec.json.Decoder(_Provider).decode
+_read_brief: Final = msgspec.json.Decoder(_Brief).decode
 
 
 def endpoint_key(endpoint: Endpoint) -> str:
@@ -194,7 +199,7 @@ class Joiner:
     @staticmethod
     def _provider(session: bytes) -> str | None:
         """Spares reading where there is none, as with most."""
-        return None if b'"provider":null' in session else _read_provider(session).provider
+        return None if b'"provider":null' in session else _read_brief(session).provider
 
     def join(self, understood: Understood) -> Joined:
         """Make the result of a target."""
@@ -202,6 +207,8 @@ class Joiner:
         by_host: dict[str, list[msgspec.Raw]] = {}
         met_by: list[tuple[Endpoint, Became]] = []
         provider: str | None = None
+        skipped = facts.skipped
+        is_tried = False
         for endpoint, key in zip(endpoints, understood.keys, strict=True):
             met = self._endpoint(key)
             if met is None:
@@ -209,15 +216,22 @@ class Joiner:
             became, provider_here = met
             by_host.setdefault(endpoint.host, []).append(msgspec.Raw(became.session))
             provider = provider or provider_here
+            met_by.append((endpoint, became))
             if became.facts is not None:
-                met_by.append((endpoint, became))
+                is_tried = True
+            elif skipped is None:
+                skipped = _read_brief(became.session).skipped
 
         def make_evidence() -> Evidence:
             return self._evidence(target, facts, endpoints, met_by)
 
+        if is_tried:
+            skipped = None
         deliveries: tuple[Verdict, ...] = ()
         dane = mta_sts = None
-        if self._depth is Depth.FULL:
+        if facts.skipped is not None:
+            judged = NOBODY_ASKED
+        elif self._depth is Depth.FULL:
             report = judge(make_evidence())
             judged = judgement(report)
             deliveries = _verdicts(report)
@@ -233,6 +247,9 @@ class Joiner:
                     target.kind, facts.resolution, facts.policies, shaped, is_interrupted=is_interrupted
                 )
             judged = self._judge.judge_like(shape, make_evidence)
+        outcome = judged.outcome
+        if skipped is not None and outcome is Standing.INCONCLUSIVE:
+            outcome = Standing.LEFT_ALONE
         resolution = facts.resolution
         line = self._write.encode(
             _Result(
@@ -241,9 +258,10 @@ class Joiner:
                 target=target.text,
                 kind=target.kind,
                 name=target.name,
-                outcome=judged.outcome,
+                outcome=outcome,
                 mx=None if resolution.mx is None else resolution.mx.status,
                 is_null_mx=resolution.is_null_mx,
+                skipped=skipped,
                 hosts=tuple(
                     [
                         _Host(
@@ -264,7 +282,8 @@ class Joiner:
                 at=datetime.now(UTC),
             )
         )
-        return Joined(line, judged.outcome, encode(make_evidence()) if self._keeps_evidence else None)
+        is_kept = self._keeps_evidence and facts.skipped is None
+        return Joined(line, outcome, encode(make_evidence()) if is_kept else None)
 
     def _endpoint(self, key: str) -> tuple[Became, str | None] | None:
         met = self._met.get(key)
@@ -282,7 +301,9 @@ class Joiner:
     ) -> Evidence:
         conversations = tuple(
             [
-                msgspec.structs.replace(self._read_conversation.decode(became.facts or b""), endpoint=endpoint)
+                _spared(endpoint, became.session, facts.resolution.elapsed_s)
+                if became.facts is None
+                else msgspec.structs.replace(self._read_conversation.decode(became.facts), endpoint=endpoint)
                 for endpoint, became in met_by
             ]
         )
@@ -320,6 +341,13 @@ class Joiner:
         if len(self._certificates) > CERTIFICATES_KEPT:
             self._certificates.popitem(last=False)
         return found
+
+
+def _spared(endpoint: Endpoint, session: bytes, at_s: float) -> Conversation:
+    """The conversation with an endpoint that was left alone."""
+    why = _read_brief(session).skipped or ""
+    failure = Failure(phase=Phase.CONNECT, kind=FailureKind.LEFT_ALONE, detail=why)
+    return Conversation(endpoint=endpoint, started_s=at_s, failure=failure, connections=0, ended_s=at_s)
 
 
 def _status(lookups: tuple[object, ...]) -> str | None:

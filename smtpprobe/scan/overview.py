@@ -104,6 +104,8 @@ class Group(Fact, frozen=True, kw_only=True):
     name: str | None
     """None where it is not known."""
     targets: int = 0
+    left_alone: int = 0
+    """Targets of which no server was tried, on purpose; no share of those that answer is a share of them."""
     reachable: int = 0
     """Targets of which some server answered EHLO."""
     asked_starttls: int = 0
@@ -162,7 +164,7 @@ class Overview(Fact, frozen=True, kw_only=True):
     """When the last one was made."""
     endpoints: EndpointCount
     outcomes: Shares
-    """Targets by their gravest finding."""
+    """Targets by `results.Standing`: by their gravest finding, or that nobody was to be asked."""
     reachability: Shares
     """Targets by `Reachability`."""
     starttls: Shares

@@ -21,7 +21,7 @@ from uuid import uuid4
 
 import msgspec
 
-from smtpprobe.evidence import Endpoint, Resolution, Target
+from smtpprobe.evidence import Endpoint, Target
 from smtpprobe.scan.joining import facts_of_address
 from smtpprobe.scan.lease import Lease, LeaseLostError
 from smtpprobe.scan.pace import Limits
@@ -47,7 +47,7 @@ from smtpprobe.scan.staging import (
 )
 from smtpprobe.scan.store import Store
 from smtpprobe.scan.talking import NotAllowedError, Talking
-from smtpprobe.scan.worker import Facts, Probed, Resolved, left_alone
+from smtpprobe.scan.worker import Facts, Probed, Resolved, left_alone, nobody_asked
 
 KEEP_S: Final = 10.0
 """How often a bucket writes down what it has learnt, so that whoever does it again need not ask again."""
@@ -96,8 +96,9 @@ async def _resolve_all(staged: Staged, targets: Sequence[Target], at_once: int) 
     async def one(target: Target) -> Resolved:
         if target.address is not None:
             return Resolved(facts_of_address(target.address))
-        if staged.guard.objection_to_name(target.name) is not None:
-            return Resolved(Facts(resolution=Resolution(name=target.name)))
+        why = staged.guard.objection_to_name(target.name)
+        if why is not None:
+            return Resolved(nobody_asked(target, why))
         async with room:
             return await worker.resolve(target)
 

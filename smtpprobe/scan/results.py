@@ -8,6 +8,7 @@ software's name, with which TLS and certificate, and what is to be found fault w
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -21,6 +22,20 @@ RESULT_SCHEMA: Final = "smtpprobe/scan/1"
 
 MAX_TEXT: Final = 200
 """Characters of a greeting or a refusal that a result keeps."""
+
+
+class Standing(StrEnum):
+    """How a target stands: each is exactly one of these."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INCONCLUSIVE = "inconclusive"
+    """Something that matters could not be found out."""
+    LEFT_ALONE = "left-alone"
+    """Nobody was talked to, on purpose, and nothing else tells that anything is wrong."""
+    NULL_MX = "null-mx"
+    """The domain says that it takes no mail (RFC 7505), and nothing is wrong with that."""
+    OK = "ok"
 
 
 class SeenCertificate(Fact, frozen=True, kw_only=True):
@@ -66,7 +81,7 @@ class Session(Fact, frozen=True, kw_only=True):
     refusal: SeenReply | None = None
     """None where nothing was refused."""
     skipped: str | None = None
-    """Why it was not talked to at all: ``excluded``, ``not-public``, ``given-up``; None where it was."""
+    """Why it was left alone: ``excluded`` (by ``--exclude``), ``not-public``; None where it was talked to."""
     greeting: str | None = None
     """The first line of the greeting, at most `MAX_TEXT` characters."""
     software: str | None = None
@@ -120,11 +135,14 @@ class Result(Fact, frozen=True, kw_only=True):
     kind: TargetKind
     name: str | None = None
     """Lower-case A-labels; None for an address."""
-    outcome: Severity
-    """The gravest that holds: an error, else a warning, else what could not be found out, else ok."""
+    outcome: Standing
+    """The gravest that holds, in the order of `Standing`."""
     mx: LookupStatus | None = None
     """How the MX question ended; None where none was asked."""
     is_null_mx: bool = False
+    skipped: str | None = None
+    """Why nobody was talked to, where that was on purpose: ``excluded``, ``not-public``, as of a session. Of a name
+    that is excluded, the DNS was not asked either. None where some server was tried, or there is none."""
     hosts: tuple[Host, ...] = ()
     findings: tuple[Found, ...] = ()
     """Each kind once with its gravest severity; those of severity ok are left out."""

@@ -9,7 +9,7 @@ went wrong. Whatever is out of the ordinary is judged anew.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -17,8 +17,11 @@ import msgspec
 
 from smtpprobe.checks import judge
 from smtpprobe.checks.mx_hosts import unrouted_network
+from smtpprobe.checks.probe import LEFT_ALONE
 from smtpprobe.checks.reachability import SMTP_PORT
 from smtpprobe.checks.reading import wait_s
+from smtpprobe.checks.resolution import NULL_MX
+from smtpprobe.checks.summary import NOTHING_PROBED
 from smtpprobe.evidence import (
     Certificate,
     Conversation,
@@ -40,7 +43,7 @@ from smtpprobe.reference import explain, fingerprints
 from smtpprobe.report import GRAVITY, Report, Severity
 from smtpprobe.resolution import is_address
 from smtpprobe.scan.pace import network_of
-from smtpprobe.scan.results import MAX_TEXT, Found, SeenCertificate, SeenReply, Session
+from smtpprobe.scan.results import MAX_TEXT, Found, SeenCertificate, SeenReply, Session, Standing
 from smtpprobe.scan.transcripts import Transcript, digest, transcript_of
 
 SHAPES_KEPT: Final = 20_000
@@ -118,7 +121,7 @@ def _certificate(session: TlsSession, leaf: Certificate) -> SeenCertificate:
 class Judgement(msgspec.Struct, frozen=True):
     """What the checks say of a target."""
 
-    outcome: Severity
+    outcome: Standing
     findings: tuple[Found, ...]
     written: bytes
     """The findings in JSON."""
@@ -149,17 +152,36 @@ class Judge:
 
 
 def judgement(report: Report) -> Judgement:
-    """Sum up a report."""
+    """Sum up a report.
+
+    A null MX is an answer, and whole: that nothing was probed, of which a check makes that nothing has passed, is then
+    nothing more to know.
+    """
     gravest: dict[str, Severity] = {}
     count: dict[str, int] = {}
+    ids = {finding.id for finding in report.findings}
+    is_null_mx = {NULL_MX.id, NOTHING_PROBED.id} <= ids
     for finding in report.findings:
+        if is_null_mx and finding.id == NOTHING_PROBED.id:
+            continue
         count[finding.id] = count.get(finding.id, 0) + 1
         gravest[finding.id] = min(gravest.get(finding.id, Severity.OK), finding.severity, key=GRAVITY.index)
     found = [Found(id=each, severity=gravest[each], count=count[each]) for each in gravest]
     found.sort(key=lambda each: GRAVITY.index(each.severity))
-    grave = [each.severity for each in found if each.severity is not Severity.INFO]
-    findings = tuple(each for each in found if each.severity is not Severity.OK)
-    return Judgement(grave[0] if grave else Severity.OK, findings, msgspec.json.encode(findings))
+    grave = [Standing(each.severity) for each in found if each.severity in _GRAVE]
+    otherwise = Standing.NULL_MX if is_null_mx else Standing.OK
+    return _judgement(grave[0] if grave else otherwise, [each for each in found if each.severity is not Severity.OK])
+
+
+def _judgement(outcome: Standing, findings: Iterable[Found]) -> Judgement:
+    every = tuple(findings)
+    return Judgement(outcome, every, msgspec.json.encode(every))
+
+
+_GRAVE: Final = (Severity.ERROR, Severity.WARNING, Severity.INCONCLUSIVE)
+
+NOBODY_ASKED: Final = _judgement(Standing.LEFT_ALONE, [Found(id=LEFT_ALONE.id, severity=Severity.INCONCLUSIVE)])
+"""What is to be said of a target about which nobody was to be asked."""
 
 
 # --- the shape of facts ---------------------------------------------------------------------------------------------

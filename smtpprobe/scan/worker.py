@@ -90,6 +90,8 @@ class Facts(Fact, frozen=True, kw_only=True):
 
     resolution: Resolution
     policies: Policies = NO_POLICIES
+    skipped: str | None = None
+    """Why nobody was asked about it; None where somebody was, or where nobody need be."""
 
 
 class Resolved(NamedTuple):
@@ -143,6 +145,11 @@ def probed(
         puts_off(conversation, said or transcript_of(conversation.exchanges)),
         certificates,
     )
+
+
+def nobody_asked(target: Target, why: str) -> Facts:
+    """What is known of a target about which nobody may be asked."""
+    return Facts(resolution=Resolution(name=target.name), skipped=why)
 
 
 def left_alone(endpoint: Endpoint, why: str) -> Became:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from smtpprobe.checks import CHECKS, judge
 from smtpprobe.checks.protocol import IRREGULAR
 from smtpprobe.evidence import (
+    EXCLUDED,
     Evidence,
     FailureKind,
     Family,
@@ -327,6 +328,7 @@ SCENARIOS: dict[str, Evidence] = {
         healthy(), talk(endpoint(MX2, A2), failed(Phase.GREETING, FailureKind.INTERRUPTED)), is_interrupted=True
     ),
     "deadline-reached": evidence(healthy(), dead(endpoint(MX2, A2), FailureKind.DEADLINE)),
+    "left-alone": evidence(healthy(), dead(endpoint(MX2, A2), FailureKind.LEFT_ALONE, EXCLUDED)),
     "endpoints-left-out": evidence(
         endpoints=tuple(endpoint(address=A1, role=Role.SMTP, tls=TlsMode.STARTTLS, port=25) for _ in range(128)),
         resolution=resolved(host(MX1, A1)),

@@ -36,6 +36,15 @@ def test_a_probe_that_was_stopped_says_how_far_it_came() -> None:
     assert report.status is Severity.INCONCLUSIVE
 
 
+def test_who_was_left_alone_is_neither_good_nor_bad() -> None:
+    report = judge(evidence(healthy(), dead(endpoint(MX2, A2), FailureKind.LEFT_ALONE)))
+    assert found("left-alone", report).where.address == A2
+    assert found("left-alone", report).severity is report.status is Severity.INCONCLUSIVE
+    assert {"interrupted", "nothing-probed", "mx-all-unreachable"}.isdisjoint(ids(report))
+    courtesy = findings(healthy(), dead(endpoint(port=587), FailureKind.LEFT_ALONE))
+    assert found("left-alone", courtesy).severity is Severity.INFO
+
+
 def test_servers_that_were_too_slow_are_counted() -> None:
     report = findings(healthy(), dead(endpoint(MX2, A2), FailureKind.DEADLINE))
     finding = found("deadline-reached", report)

@@ -154,6 +154,12 @@ def test_one_answer_on_port_25_refutes_the_block() -> None:
     assert "outbound-port-25-blocked" not in ids(report)
 
 
+def test_who_was_left_alone_is_no_sign_against_a_block() -> None:
+    blocked = [dead(endpoint(), TIMEOUT), dead(endpoint(MX2, A2), TIMEOUT)]
+    spared = dead(endpoint("mx3.example.org", "203.0.113.1"), FailureKind.LEFT_ALONE)
+    assert "outbound-port-25-blocked" in ids(findings(*blocked, spared))
+
+
 def test_silence_in_a_private_network_is_no_sign_of_a_block() -> None:
     report = findings(dead(endpoint(address="10.0.0.1"), TIMEOUT), dead(endpoint(MX2, "172.16.0.1"), TIMEOUT))
     assert "outbound-port-25-blocked" not in ids(report)
@@ -215,7 +221,9 @@ def test_errors_of_this_machine_are_never_the_servers(kind: FailureKind) -> None
     assert {each.severity for each in report} == {Severity.OK, Severity.INCONCLUSIVE}
 
 
-@pytest.mark.parametrize("kind", [FailureKind.DEADLINE, FailureKind.INTERRUPTED, FailureKind.INTERNAL])
+@pytest.mark.parametrize(
+    "kind", [FailureKind.DEADLINE, FailureKind.INTERRUPTED, FailureKind.LEFT_ALONE, FailureKind.INTERNAL]
+)
 def test_our_own_end_is_told_by_another_check(kind: FailureKind) -> None:
     from smtpprobe.checks.reachability import reachability
 

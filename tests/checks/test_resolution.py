@@ -8,7 +8,20 @@ import pytest
 
 from smtpprobe.checks import judge
 from smtpprobe.checks.mx_hosts import unrouted_network
-from smtpprobe.evidence import Evidence, Family, HostOrigin, Lookup, LookupStatus, MxHost, Options, Resolution, Reverse
+from smtpprobe.evidence import (
+    EXCLUDED,
+    NOT_PUBLIC,
+    Evidence,
+    FailureKind,
+    Family,
+    HostOrigin,
+    Lookup,
+    LookupStatus,
+    MxHost,
+    Options,
+    Resolution,
+    Reverse,
+)
 from smtpprobe.reference.model import Confidence
 from smtpprobe.report import Outcome, Severity, outcome
 from tests.checks.evidence_builder import (
@@ -17,6 +30,8 @@ from tests.checks.evidence_builder import (
     DOMAIN,
     MX1,
     MX2,
+    dead,
+    endpoint,
     evidence,
     found,
     healthy,
@@ -203,6 +218,14 @@ def test_a_private_address_is_worth_what_depends_on_it() -> None:
     assert (finding.severity, finding.where.address) == (Severity.WARNING, "10.0.0.1")
     chosen = Options(resolvers=("127.0.0.1:5353",))
     assert found("mx-address-private", judge(evidence(resolution=alone, options=chosen))).severity is Severity.INFO
+
+
+def test_a_private_address_that_a_scan_keeps_out_of_is_not_meant() -> None:
+    resolution, chosen = resolved(host(MX1, "10.0.0.1")), Options(resolvers=("192.0.2.53",))
+    for why, worth in ((NOT_PUBLIC, Severity.ERROR), (EXCLUDED, Severity.INFO)):
+        spared = dead(endpoint(MX1, "10.0.0.1"), FailureKind.LEFT_ALONE, why)
+        report = judge(evidence(spared, resolution=resolution, options=chosen))
+        assert found("mx-address-private", report).severity is worth
 
 
 def test_a_private_address_that_was_typed_is_meant() -> None:

@@ -14,11 +14,10 @@ from smtpprobe import texts
 from smtpprobe.render import overview_html, overview_markdown, overview_text
 from smtpprobe.render.layout import Terminal, cell_width
 from smtpprobe.render.overview import Chart, Table, page
-from smtpprobe.report import Severity
 from smtpprobe.scan.claims import Adoption, Grouping, PolicyState, Reachability, TlsUse, Validity
 from smtpprobe.scan.counting import Counting, overview_of
 from smtpprobe.scan.overview import Overview
-from smtpprobe.scan.results import Verdict
+from smtpprobe.scan.results import Standing, Verdict
 from tests.render.test_formats import HOSTILE_TEXT
 from tests.scan.made import AT, found, full, good, refused, result, town
 
@@ -46,7 +45,7 @@ def hostile() -> Overview:
             provider=text,
             dane=text,
             mta_sts=text,
-            outcome=Severity.ERROR,
+            outcome=Standing.ERROR,
             findings=(found(text),),
             deliveries=(Verdict(sender="dane", fate="unknown"),),  # type: ignore[arg-type]
         )
@@ -83,7 +82,7 @@ def test_markdown(golden: Callable[[str, str], None]) -> None:
     [(0, 7, "0%"), (7, 7, "100%"), (1, 3, "33%"), (1, 1000, "<1%"), (999, 1000, ">99%"), (995, 1000, ">99%")],
 )
 def test_a_share_is_never_rounded_to_none_or_all(count: int, of: int, shown: str) -> None:
-    results = [result(f"{n}.test", outcome=Severity.OK if n < count else Severity.ERROR, hosts=()) for n in range(of)]
+    results = [result(f"{n}.test", outcome=Standing.OK if n < count else Standing.ERROR, hosts=()) for n in range(of)]
     outcomes = page(overview_of(results), "en").sections[0]
     assert isinstance(outcomes, Chart)
     assert [bar.share for bar in outcomes.bars if bar.kind == "ok"] == ([shown] if count else [])
@@ -142,7 +141,7 @@ def test_an_estimate_says_that_it_is_one() -> None:
 
 
 def test_a_finding_and_a_reply_without_words_stand_for_themselves() -> None:
-    results = [result("a.test", refused(299), findings=(found("of-somebody-else"),), outcome=Severity.ERROR)]
+    results = [result("a.test", refused(299), findings=(found("of-somebody-else"),), outcome=Standing.ERROR)]
     told = as_text(overview_of(results))
     assert "of-somebody-else" in told
     assert "299" in told
@@ -185,7 +184,7 @@ def test_colour_only_repeats_what_is_there_without_it() -> None:
 
 
 def test_bars_are_as_long_as_what_they_count() -> None:
-    results = [result(f"{n}.test", hosts=(), outcome=Severity.OK if n < 3 else Severity.ERROR) for n in range(4)]
+    results = [result(f"{n}.test", hosts=(), outcome=Standing.OK if n < 3 else Standing.ERROR) for n in range(4)]
     told = as_text(overview_of(results), is_unicode=False, width=80)
     bars = {line.split()[0]: line.count("#") for line in told.splitlines() if "#" in line}
     assert bars["passed"] == 30

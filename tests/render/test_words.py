@@ -18,7 +18,7 @@ from smtpprobe.policies.tls_rpt import read_record as read_tls_rpt
 from smtpprobe.render.words import finding_words
 from smtpprobe.report import Finding, Param, Severity, Where
 
-NOT_OF_POLICIES: Final = {"deadline", "no-route", "denied", "interrupted", "internal"}
+NOT_OF_POLICIES: Final = {"deadline", "no-route", "denied", "interrupted", "left-alone", "internal"}
 """Ways to fail that the fetching of a policy never ends in."""
 TOLD_OTHERWISE: Final = {"good", "revoked", "expired", "other-certificate"}
 """Answers of responders that are findings of their own."""
@@ -51,6 +51,7 @@ IDS: Final[Mapping[str, AbstractSet[str]]] = {
         *(str(read_tls_rpt(each).problem) for each in BAD_REPORT_RECORDS),
     },
     "trial": {"starttls-injection", "starttls-unadvertised", "mail-without-tls", "relay"},
+    "tls": {"wrong-name", "self-signed", "issuer-missing", "unknown-issuer", "expired", "not-yet-valid"},
 }
 """Table of the labels -> the ids that can come."""
 

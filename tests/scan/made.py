@@ -7,7 +7,7 @@ from typing import Any
 
 from smtpprobe.evidence import FailureKind, LookupStatus, Phase, TargetKind
 from smtpprobe.report import Fate, Severity
-from smtpprobe.scan.results import Found, Host, Result, SeenCertificate, SeenReply, Session, Verdict
+from smtpprobe.scan.results import Found, Host, Result, SeenCertificate, SeenReply, Session, Standing, Verdict
 
 AT = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 
@@ -64,7 +64,7 @@ def result(target: str = "example.org", *sessions: Session, **changes: Any) -> R
             "target": target,
             "kind": TargetKind.NAME,
             "name": target,
-            "outcome": Severity.OK,
+            "outcome": Standing.OK,
             "mx": LookupStatus.ANSWERED,
             "hosts": (host,),
             "at": AT,
@@ -85,7 +85,7 @@ def town() -> list[Result]:
         result(
             "beta.example",
             good("192.0.2.3", certificate=certificate(not_after=AT + timedelta(days=5))),
-            outcome=warning,
+            outcome=Standing.WARNING,
             findings=(found("certificate-expires-soon", warning),),
             provider="Google",
             line=2,
@@ -99,7 +99,7 @@ def town() -> list[Result]:
                 tls="TLSv1.2",
                 certificate=certificate(not_after=AT - timedelta(days=3), is_within_validity=False),
             ),
-            outcome=error,
+            outcome=Standing.ERROR,
             findings=(found("certificate-expired"), found("tls-13-missing", Severity.INFO)),
             line=3,
         ),
@@ -110,7 +110,7 @@ def town() -> list[Result]:
                 "192.0.2.6",
                 certificate=certificate(is_self_signed=True, is_chain_trusted=False, is_name_matched=False),
             ),
-            outcome=error,
+            outcome=Standing.ERROR,
             findings=(
                 found("starttls-missing"),
                 found("certificate-self-signed", warning),
@@ -118,18 +118,24 @@ def town() -> list[Result]:
             ),
             line=4,
         ),
-        result("epsilon.test", silent(), outcome=error, findings=(found("mx-all-unreachable"),), line=5),
+        result("epsilon.test", silent(), outcome=Standing.ERROR, findings=(found("mx-all-unreachable"),), line=5),
         result(
             "zeta.test",
             refused(554, enhanced="5.7.1", category="ip_blocklisted", text="5.7.1 listed by zen.spamhaus.org"),
             refused(421, Phase.EHLO, enhanced="4.7.0", category="rate_limited", text="4.7.0 Too many connections"),
-            outcome=Severity.INCONCLUSIVE,
+            outcome=Standing.INCONCLUSIVE,
             findings=(found("client-refused", Severity.INCONCLUSIVE),),
             line=6,
         ),
-        result("null.test", hosts=(), is_null_mx=True, line=7),
-        result("gone.test", hosts=(), mx=LookupStatus.NXDOMAIN, outcome=error, findings=(found("domain-not-found"),)),
-        result("lost.test", hosts=(), mx=LookupStatus.SERVFAIL, outcome=Severity.INCONCLUSIVE, line=9),
+        result("null.test", hosts=(), is_null_mx=True, outcome=Standing.NULL_MX, line=7),
+        result(
+            "gone.test",
+            hosts=(),
+            mx=LookupStatus.NXDOMAIN,
+            outcome=Standing.ERROR,
+            findings=(found("domain-not-found"),),
+        ),
+        result("lost.test", hosts=(), mx=LookupStatus.SERVFAIL, outcome=Standing.INCONCLUSIVE, line=9),
     ]
 
 
@@ -156,5 +162,11 @@ def full() -> list[Result]:
             findings=(found("mta-sts-not-published", Severity.INFO),),
             deliveries=verdicts(Fate.ENCRYPTED, Fate.ENCRYPTED, Fate.ENCRYPTED),
         ),
-        result("null.example", hosts=(), is_null_mx=True, deliveries=verdicts(*[Fate.BOUNCES] * 3)),
+        result(
+            "null.example",
+            hosts=(),
+            is_null_mx=True,
+            outcome=Standing.NULL_MX,
+            deliveries=verdicts(*[Fate.BOUNCES] * 3),
+        ),
     ]

@@ -26,7 +26,7 @@ from smtpprobe.scan.claims import (
 from smtpprobe.scan.counting import Counting, overview_of
 from smtpprobe.scan.distinct import Distinct
 from smtpprobe.scan.overview import Overview, Shares
-from smtpprobe.scan.results import Found, Host, Result, SeenReply, Session
+from smtpprobe.scan.results import Found, Host, Result, SeenReply, Session, Standing
 from tests.scan.made import AT, certificate, found, full, good, refused, result, silent, town
 
 
@@ -47,7 +47,9 @@ def shown(shares: Shares) -> dict[str | None, int]:
         (result("a.test", silent()), Reachability.NO_ANSWER),
         (result("a.test", silent(failure=FailureKind.NO_ROUTE), silent()), Reachability.NO_ANSWER),
         (result("a.test", silent(failure=FailureKind.NO_ROUTE)), Reachability.NOT_FROM_HERE),
-        (result("a.test", Session(address="10.0.0.1", port=25, skipped="not-public")), Reachability.LEFT_OUT),
+        (result("a.test", Session(address="10.0.0.1", port=25, skipped="not-public")), Reachability.LEFT_ALONE),
+        (result("a.test", hosts=(), mx=None, skipped="excluded"), Reachability.LEFT_ALONE),
+        (result("a.test", hosts=(), outcome=Standing.NULL_MX), Reachability.NULL_MX),
         (result("a.test", hosts=(), is_null_mx=True), Reachability.NULL_MX),
         (result("a.test", hosts=(), mx=LookupStatus.NXDOMAIN), Reachability.NO_HOST),
         (result("a.test", hosts=(), mx=LookupStatus.TIMEOUT), Reachability.DNS_FAILED),
@@ -117,7 +119,7 @@ def test_a_scan_comes_to_its_counts() -> None:
     assert seen.targets == 9
     assert (seen.began_at, seen.ended_at) == (AT, AT + timedelta(minutes=1))
     assert (seen.endpoints.count, seen.endpoints.is_exact) == (8, True)
-    assert shown(seen.outcomes) == {"ok": 2, "warning": 1, "error": 4, "inconclusive": 2}
+    assert shown(seen.outcomes) == {"ok": 1, "warning": 1, "error": 4, "null-mx": 1, "inconclusive": 2}
     assert shown(seen.reachability) == {
         "reachable": 4,
         "refused": 1,
@@ -162,6 +164,22 @@ def test_a_policy_that_could_not_be_looked_up_is_not_missing() -> None:
 def test_an_endpoint_that_was_left_alone_is_not_counted() -> None:
     seen = overview_of([result("a.test", good(), Session(address="192.0.2.99", port=25, skipped="excluded"))])
     assert seen.endpoints.count == 1
+
+
+def test_who_was_not_asked_did_not_fail_to_answer() -> None:
+    spared = Session(address="10.0.0.1", port=25, skipped="not-public")
+    results = [
+        result("a.test", good(), provider="Google"),
+        result("b.test", silent(), outcome=Standing.ERROR),
+        result("c.test", spared, skipped="not-public", outcome=Standing.LEFT_ALONE),
+        result("d.test", hosts=(), mx=None, skipped="excluded", outcome=Standing.LEFT_ALONE),
+    ]
+    seen = overview_of(results, group_by=Grouping.TLD)
+    assert shown(seen.outcomes) == {"ok": 1, "error": 1, "left-alone": 2}
+    assert shown(seen.reachability) == {"reachable": 1, "no-answer": 1, "left-alone": 2}
+    assert (seen.providers.of, shown(seen.providers)) == (2, {"Google": 1, None: 1})
+    assert seen.groups is not None
+    assert [(group.targets, group.left_alone, group.reachable) for group in seen.groups.rows] == [(4, 2, 1)]
 
 
 def test_no_result_claims_nothing() -> None:
@@ -263,7 +281,7 @@ def test_what_is_not_among_the_first_is_summed_up() -> None:
 def test_memory_is_bounded_however_many_names_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counting, "MAX_KINDS", 5)
     results = [
-        result(f"a.x{n}", refused(500 + n), provider=f"p{n}", findings=(found(f"f{n}"),), outcome=Severity.ERROR)
+        result(f"a.x{n}", refused(500 + n), provider=f"p{n}", findings=(found(f"f{n}"),), outcome=Standing.ERROR)
         for n in range(20)
     ]
     seen = overview_of(results, top=3, group_by=Grouping.TLD)
@@ -276,7 +294,7 @@ def test_memory_is_bounded_however_many_names_there_are(monkeypatch: pytest.Monk
 
 
 def test_long_names_are_cut() -> None:
-    seen = overview_of([result("x" * 1000, good(), provider="p" * 1000, outcome=Severity.ERROR)])
+    seen = overview_of([result("x" * 1000, good(), provider="p" * 1000, outcome=Standing.ERROR)])
     assert seen.providers.rows[0].id == "p" * counting.MAX_NAME
     assert seen.problems.rows[0].target == "x" * counting.MAX_NAME
 
@@ -317,10 +335,11 @@ def results(draw: st.DrawFn) -> Result:
     return result(
         draw(st.sampled_from(["a.example", "b.test", "c.de"])),
         *draw(st.lists(SESSIONS, max_size=3)),
-        outcome=draw(st.sampled_from(Severity)),
+        outcome=draw(st.sampled_from(Standing)),
         provider=draw(st.sampled_from(["Google", "Yahoo", None])),
         mx=draw(st.sampled_from(LookupStatus)),
         is_null_mx=draw(st.booleans()),
+        skipped=draw(st.sampled_from(["excluded", None])),
         dane=draw(st.sampled_from(["match", "none", None])),
         mta_sts=draw(st.sampled_from(["enforce", "odd", None])),
         findings=tuple(findings),
@@ -353,6 +372,7 @@ def test_totals_add_up(given_: list[Result], top: int, by: Grouping) -> None:
     groups = [*seen.groups.rows, *([seen.groups.others] if seen.groups.others is not None else [])]
     assert sum(group.targets for group in groups) == seen.targets
     assert sum(group.reachable for group in groups) == seen.software.of
+    assert sum(group.left_alone for group in groups) == shown(seen.reachability).get("left-alone", 0)
     assert sum(group.asked_starttls for group in groups) == seen.starttls.of
     for group in groups:
         assert group.starttls <= group.asked_starttls <= group.targets

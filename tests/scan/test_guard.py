@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpprobe.errors import OptionError
-from smtpprobe.scan.guard import EXCLUDED, NOT_PUBLIC, Guard, read_exclusions
+from smtpprobe.evidence import EXCLUDED, NOT_PUBLIC
+from smtpprobe.scan.guard import Guard, read_exclusions
 
 FILE = """\
 # asked to be left alone
