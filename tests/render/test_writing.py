@@ -28,7 +28,7 @@ COLON_OF_ENGLISH = re.compile(r"[a-zà-ÿ)][*]*: ")
         ("de", "Reason: likely (1,4; MAIL, RCPT)."),
         ("fr", "Reason\u00a0: likely (1,4\u00a0; MAIL, RCPT)."),
         ("zh-Hans", "Reason：likely（1.4；MAIL、RCPT）。"),
-        ("ja", "Reason：likely（1.4；MAIL、RCPT）。"),
+        ("ja", "Reason：likely（1.4／MAIL、RCPT）。"),
     ],
 )
 def test_phrases_are_joined_by_the_marks_of_the_language(language: str, told: str) -> None:
