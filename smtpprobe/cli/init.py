@@ -58,7 +58,7 @@ def command(targets: tuple[str, ...], out: str, force: bool, lang: str | None, *
     from smtpprobe.cli.files import blaming, replacing
     from smtpprobe.cli.progress import ProgressLine
     from smtpprobe.expectations.model import Expected
-    from smtpprobe.expectations.proposing import propose, proposed
+    from smtpprobe.expectations.proposing import left_out, propose, proposed
     from smtpprobe.render.escaping import escape
 
     line = ProgressLine(parsed, tongue)
@@ -83,6 +83,10 @@ def command(targets: tuple[str, ...], out: str, force: bool, lang: str | None, *
         else:
             with blaming(out):
                 stream.write(text.encode("utf-8", "replace"))
+    for report in reports:
+        for missed in left_out(report.evidence):
+            said = texts.phrase(tongue, "expectations", "init", "left-out")
+            click.echo(f"{escape(report.evidence.target.text)}: {said} {missed}", err=True)
     if out != "-":
         click.echo(texts.phrase(tongue, "expectations", "init", "written").format(file=escape(out)), err=True)
     return EXIT_OK

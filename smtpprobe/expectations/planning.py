@@ -10,8 +10,8 @@ import msgspec
 
 from smtpprobe.evidence import Evidence, Family, Options, Question, Role, Target
 from smtpprobe.expectations.model import Config, Expected, Session, Settings
-from smtpprobe.expectations.wording import parse_address, parse_reply_wanted, seconds
-from smtpprobe.report import Report
+from smtpprobe.expectations.wording import NULL_MX, parse_address, parse_reply_wanted, seconds
+from smtpprobe.report import Report, Severity
 
 _ROLES = {"smtp": Role.SMTP, "submission": Role.SUBMISSION, "submissions": Role.SUBMISSIONS}
 
@@ -35,7 +35,24 @@ class Plan(NamedTuple):
             return expectations(each, self.settings)
 
         report = judge(evidence, checks=(*CHECKS, expected))
+        if evidence.resolution.is_null_mx and self._expects_null_mx():
+            report = _settled(report)
         return apply(report, self.settings.allow or (), self.settings.raise_ or {})
+
+    def _expects_null_mx(self) -> bool:
+        levels = (self.settings.expect, self.settings.expect_warning, self.settings.expect_info)
+        return any(each is not None and each.mx == (NULL_MX,) for each in levels)
+
+
+def _settled(report: Report) -> Report:
+    """Take it for no open question that nobody was talked to: the domain takes no mail, as is expected of it."""
+    from smtpprobe.checks.summary import NOTHING_PROBED
+
+    findings = [
+        msgspec.structs.replace(each, severity=Severity.INFO) if each.id == NOTHING_PROBED.id else each
+        for each in report.findings
+    ]
+    return msgspec.structs.replace(report, findings=tuple(findings))
 
 
 def plan(config: Config, name: str, folder: str = ".") -> Plan:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from smtpprobe.checks.reading import is_success, keywords, lacks_route
+from smtpprobe.checks.reading import Service, is_success, keywords, lacks_route, service
 from smtpprobe.errors import OptionError
 from smtpprobe.evidence import Conversation, Evidence, Family, HostOrigin, MxHost, Options, Phase, PortSpec, Role
 from smtpprobe.expectations.judging import expectations
@@ -72,6 +72,28 @@ def proposed(evidence: Evidence) -> tuple[Expected, Expected]:
             expected = msgspec.structs.replace(expected, **{role.value: session})
     later = Expected(certificate_days=WARNING_DAYS)
     return expected, later if _holds(evidence, later) else Expected()
+
+
+def left_out(evidence: Evidence) -> Iterator[str]:
+    """Name the services of which nothing is proposed because a server put us off, or does not do its work on port 25.
+
+    Each is a role and its endpoints. Submission that is not offered on a mail host is nothing to speak of.
+    """
+    for role in Role:
+        silent = [
+            each.endpoint
+            for each in evidence.conversations
+            if each.endpoint.role is role
+            and not lacks_route(each)
+            and (service(each) is Service.UNKNOWN or (role is Role.SMTP and service(each) is Service.FAILS))
+        ]
+        if silent and not _holds(evidence, Expected(reachable=(role.value,))):
+            yield f"{role.value}: {', '.join(f'{_plain(each.host)} {each.id}' for each in silent)}"
+
+
+def _plain(name: str) -> str:
+    """A name of the DNS as it can stand in a comment and on a terminal."""
+    return name if name.isprintable() else ascii(name)
 
 
 # --- what holds -----------------------------------------------------------------------------------------------------
@@ -208,6 +230,9 @@ def _target(report: Report, name: str, say: Callable[[str], str]) -> Iterator[st
     yield from _comment(say("expect"))
     yield f"[{table}.expect]"
     yield from _fields(expected, Expected, skip={*(role.value for role in Role)})
+    if missed := tuple(left_out(report.evidence)):
+        yield from _comment(say("left-out"))
+        yield from (f"#     {each}" for each in missed)
     yield from _comment(say("within"))
     yield '# within = "20s"'
     for role in Role:

@@ -13,7 +13,7 @@ import msgspec
 from smtpprobe.errors import ConfigError, SmtpprobeError
 from smtpprobe.expectations.finding import FILE, MAX_BYTES, PYPROJECT, PYPROJECT_TABLE
 from smtpprobe.expectations.lines import Path, line_of, lines_of
-from smtpprobe.expectations.model import Config, Table
+from smtpprobe.expectations.model import Allowance, Config, Table
 from smtpprobe.expectations.wording import (
     is_keyword,
     is_mechanism,
@@ -96,7 +96,8 @@ class _Reader:
     def table(self, form: type[Table], value: object, path: Path) -> Table | None:
         """Read a table of a form; None where something is wrong."""
         if not isinstance(value, dict):
-            self._note(path, f"a table is expected, not {_shown(value)}")
+            hint = '; write it as { finding = "...", reason = "..." }' if form is Allowance else ""
+            self._note(path, f"a table is expected, not {_shown(value)}{hint}")
             return None
         before = len(self.mistakes)
         fields = {field.encode_name: field for field in msgspec.structs.fields(form)}
@@ -226,7 +227,9 @@ def _explained(error: str, value: object, form: Any) -> str:
         return f"{_IN_TOML['date']} is expected, not {_shown(value)}"
     if not got:
         return f"{what}{where}"
-    return f"{' or '.join(options)} is expected{where}, not {_IN_TOML.get(got.strip('`'), got)}"
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    hint = f'; write it as "{value}"' if options == [_IN_TOML["str"]] and is_number else ""
+    return f"{' or '.join(options)} is expected{where}, not {_IN_TOML.get(got.strip('`'), got)}{hint}"
 
 
 def _choices(form: Any) -> Iterator[str]:

@@ -53,6 +53,8 @@ def session_verdicts(evidence: Evidence, conversation: Conversation, wanted: Ses
 def _missing(conversation: Conversation, key: str, wanted: str) -> Verdict:
     """Say that the conversation did not get so far."""
     failure = conversation.failure
+    if failure is not None and failure.phase is Phase.QUIT:
+        failure = None  # it came after what stopped us: who says 421 hangs up
     if conversation.handshake is not None and isinstance(conversation.handshake.outcome, Failure):
         failure = conversation.handshake.outcome
     reason = f"{failure.phase.value}: {failure.kind.value}" if failure is not None else NOTHING
@@ -85,7 +87,7 @@ def _greeting_code(_: Evidence, conversation: Conversation, key: str, wanted: in
     if reply is None:
         yield _missing(conversation, key, str(wanted))
     else:
-        held = verdict(key, str(wanted), reply.code == wanted, str(reply.code or NOTHING))
+        held = _greeted(conversation, verdict(key, str(wanted), reply.code == wanted, str(reply.code or NOTHING)))
         yield held._replace(reply=reply, phase=Phase.GREETING)
 
 
@@ -95,7 +97,13 @@ def _greeting_matches(_: Evidence, conversation: Conversation, key: str, wanted:
         yield _missing(conversation, key, wanted)
     else:
         text = reply.text[:MAX_TEXT]
-        yield verdict(key, wanted, re.search(wanted, text) is not None, text[:MAX_SHOWN])
+        yield _greeted(conversation, verdict(key, wanted, re.search(wanted, text) is not None, text[:MAX_SHOWN]))
+
+
+def _greeted(conversation: Conversation, held: Verdict) -> Verdict:
+    """Take back that a greeting is wrong where it only put us off, or turned this machine alone away."""
+    is_put_off = held.holds is Holds.NO and service(conversation) is Service.UNKNOWN
+    return _missing(conversation, held.key, held.wanted) if is_put_off else held
 
 
 def _greeting_within(_: Evidence, conversation: Conversation, key: str, wanted: float | str) -> Iterator[Verdict]:
@@ -250,7 +258,7 @@ def _replies(_: Evidence, conversation: Conversation, key: str, wanted: tuple[st
             None,
         )
         if asked is None or answer is None or answer.exchange is None:
-            if asked is None and conversation.failure is not None:
+            if asked is None and (conversation.failure is not None or service(conversation) is not Service.SERVES):
                 yield _missing(conversation, name, expected.codes_text)
             else:
                 yield Verdict(name, expected.codes_text, Holds.UNKNOWN, _why_unasked(asked))

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from smtpprobe.checks.reading import Service, keywords, service, took_ehlo
+from smtpprobe.checks.reading import Service, is_success, keywords, service, took_ehlo
 from smtpprobe.evidence import Conversation, Endpoint, Evidence, Phase, Reply
 from smtpprobe.report import Finding, Report
 
@@ -27,6 +27,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     is_known: bool
     """False where the endpoint could not be judged: put off, too slow, or something of our own in the way."""
     failed_at: Phase | None = None
+    """Where it failed, was refused, or was put off; of an endpoint that serves, whatever failed after that."""
     connect_s: float | None = None
     greeting_s: float | None = None
     """From the TCP connection (or the TLS handshake on an implicit port) to the end of the greeting."""
@@ -86,7 +87,7 @@ def _measure(evidence: Evidence, conversation: Conversation) -> Measure:
         conversation=conversation,
         is_serving=state is Service.SERVES,
         is_known=state is not Service.UNKNOWN,
-        failed_at=conversation.failure.phase if conversation.failure is not None else None,
+        failed_at=_failed_at(conversation, state),
         connect_s=None if connected is None else max(0.0, connected - conversation.started_s),
         greeting_s=_took(conversation, Phase.GREETING),
         ehlo_s=None if ehlo is None or not isinstance(ehlo.outcome, Reply) else ehlo.ended_s - ehlo.started_s,
@@ -102,6 +103,17 @@ def _measure(evidence: Evidence, conversation: Conversation) -> Measure:
         expires_at=expires_at,
         days_left=None if expires_at is None else (expires_at - evidence.started_at).total_seconds() / DAY_S,
     )
+
+
+def _failed_at(conversation: Conversation, state: Service) -> Phase | None:
+    failure = conversation.failure
+    if failure is not None and (failure.phase is not Phase.QUIT or state is Service.SERVES):
+        return failure.phase
+    if state is Service.SERVES:
+        return None
+    # Who refuses us may hang up on QUIT; that is not what we failed of.
+    replies = ((each.phase, each.outcome) for each in conversation.exchanges)
+    return next((phase for phase, reply in replies if isinstance(reply, Reply) and not is_success(reply)), None)
 
 
 def _took(conversation: Conversation, phase: Phase) -> float | None:

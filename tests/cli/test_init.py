@@ -53,7 +53,12 @@ def typed(world: World, *names: str) -> list[str]:
 
 def expected_of(name: str) -> Any:
     """What the file says of a target."""
-    return expected_in(Path("smtpprobe.toml").read_text(), name)
+    return expected_in(written(), name)
+
+
+def written() -> str:
+    """The file, in whole."""
+    return Path("smtpprobe.toml").read_text()
 
 
 def expected_in(text: str, name: str) -> Any:
@@ -141,6 +146,20 @@ def test_it_can_be_printed_in_another_language(capsys: pytest.CaptureFixture[str
     assert parse_config(printed.out.encode()).targets
     assert list(Path().iterdir()) == []
     assert printed.err == ""
+
+
+async def test_what_nothing_is_expected_of_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that is written while a server is busy would else hold nobody to port 25, and nobody would notice."""
+    async with World(choose(["healthy", "two-troubles"])) as world:
+        wanted = [*typed(world, "healthy", "two-troubles")]
+        assert await asyncio.to_thread(main, ["init", *wanted]) == 0
+        said = [line for line in capsys.readouterr().err.splitlines() if "Nothing is expected of" in line]
+    (line,) = said
+    assert line.startswith("two-troubles.lab.test: ")
+    note = line[line.index("smtp: ") :]
+    assert f"#     {note}" in written().splitlines()
+    assert "mx1.two-troubles.lab.test 127." in line
+    assert "mx2.two-troubles.lab.test" not in line, "it works"
 
 
 def test_where_nothing_was_found_nothing_is_written(capsys: pytest.CaptureFixture[str]) -> None:

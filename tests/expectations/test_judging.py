@@ -125,6 +125,14 @@ _PTR = "1.2.0.192.in-addr.arpa"
 _REFUSED = evidence(dead(endpoint()))
 _UNKNOWN = evidence(dead(endpoint(), FailureKind.TIMEOUT))
 _WELL = evidence(healthy())
+_PUT_OFF = evidence(talk(endpoint(), said(Phase.GREETING, "450 4.7.1 Greylisted, come again in 300 seconds")))
+_HUNG_UP = evidence(
+    talk(
+        endpoint(),
+        said(Phase.GREETING, "421 4.3.2 Too busy"),
+        failed(Phase.QUIT, FailureKind.CLOSED),
+    )
+)
 _HOST_TARGET = Target(text="192.0.2.1:25", kind=TargetKind.ENDPOINT, address=A1, port=25)
 
 CASES: list[tuple[str, Evidence, str, str]] = [
@@ -150,11 +158,15 @@ CASES: list[tuple[str, Evidence, str, str]] = [
     ("mx = []", evidence(resolution=Resolution()), OPEN, "not asked"),
     # greeting
     ("greeting-code = 220", greeted("220 mx1 ESMTP"), YES, ""),
-    ("greeting-code = 220", greeted("421 busy"), NO, "421"),
+    ("greeting-code = 220", _PUT_OFF, OPEN, "greeting: 450"),
+    ("greeting-code = 450", _PUT_OFF, YES, ""),
+    ("greeting-code = 220", _HUNG_UP, OPEN, "greeting: 421"),
+    ("greeting-code = 220", greeted("521 no mail here"), NO, "521"),
     ("greeting-code = 220", _REFUSED, NO, "connect: refused"),
     ("greeting-code = 220", _UNKNOWN, OPEN, "connect: timeout"),
     ("greeting-matches = '^mx\\d\\.'", greeted("220 mx1.example.org ESMTP"), YES, ""),
     ("greeting-matches = '^mx\\d\\.'", greeted("220 other ESMTP"), NO, "other ESMTP"),
+    ("greeting-matches = '^mx\\d\\.'", _PUT_OFF, OPEN, "greeting: 450"),
     ("greeting-matches = 'y$'", greeted("220 " + "x" * 2000 + "y"), NO, "x" * 200),
     ("greeting-within = '100ms'", greeted("220 mx1"), YES, ""),
     ("greeting-within = '100ms'", greeted("220 mx1", 0.25), NO, "0.25 s"),
@@ -215,6 +227,7 @@ CASES: list[tuple[str, Evidence, str, str]] = [
     ('replies = ["rcpt me@example.org -> 250"]', asked(FailureKind.TIMEOUT), OPEN, "rcpt: timeout"),
     ('replies = ["rcpt me@example.org -> 250"]', _WELL, OPEN, "not asked"),
     ('replies = ["rcpt me@example.org -> 250"]', turned_away(), OPEN, "greeting: 421"),
+    ('replies = ["rcpt me@example.org -> 250"]', _PUT_OFF, OPEN, "greeting: 450"),
     ('replies = ["rcpt me@example.org -> 250"]', _REFUSED, NO, "connect: refused"),
     # policies
     ("dane = true", DANE["dane-match"], YES, ""),
@@ -333,6 +346,27 @@ def test_whatever_was_found_every_expectation_is_answered(id: str) -> None:
     assert all(each.params.get("found", each.params.get("reason", "x")) for each in told)
     keys = {str(each.params["expectation"]).partition(":")[0] for each in told}
     assert {"reachable", "mx", "dane", "mta-sts", "tls-rpt", "ptr", "within"} <= keys
+
+
+@pytest.mark.parametrize(
+    ("table", "mx", "result"),
+    [
+        ("expect", '["."]', Outcome.PASSED),
+        ("expect-info", '["."]', Outcome.PASSED),
+        ("expect", f'["{MX1}"]', Outcome.FINDINGS),
+        ("expect", None, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_a_domain_that_is_to_take_no_mail_passes_when_it_says_so(table: str, mx: str | None, result: Outcome) -> None:
+    text = f'[targets."{DOMAIN}".{table}]\n' + (f"mx = {mx}\n" if mx else "")
+    report = plan(parse_config(text.encode()), DOMAIN).judge(records(is_null_mx=True))
+    assert outcome(report, Severity.ERROR) is result
+
+
+def test_a_domain_with_servers_is_not_settled_by_the_wish_that_it_had_none() -> None:
+    text = f'[targets."{DOMAIN}".expect-info]\nmx = ["."]\n'
+    report = plan(parse_config(text.encode()), DOMAIN).judge(records((10, MX1)))
+    assert outcome(report, Severity.ERROR) is Outcome.INCONCLUSIVE
 
 
 # --- what is allowed, and what is raised ----------------------------------------------------------------------------

@@ -225,6 +225,8 @@ def test_the_example_of_the_readme_can_be_read() -> None:
         ("[targets.mail.expect]\nstarttls_needed = 1", 2, "there are greeting-code, "),
         ("[targets.mail.expect]\nsize = '10MB'", 2, "targets.mail.expect.size: a whole number is expected, not a text"),
         ("[targets.mail.expect]\nmx = 'mx1.example.org'", 2, "an array is expected, not a text"),
+        ("[targets.mail.expect]\nmin-tls = 1.2", 2, 'a text is expected, not a number; write it as "1.2"'),
+        ("[targets.mail]\nallow = ['ptr-missing']", 2, 'write it as { finding = "...", reason = "..." }'),
         ("[targets.mail.expect]\nmx = ['a.example', 7]", 2, "a text is expected in element 2, not a whole number"),
         ("[targets.mail.expect]\nmin-tls = '1.4'", 2, "'1.4' is not one of 1.0, 1.1, 1.2, 1.3"),
         (

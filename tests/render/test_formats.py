@@ -19,12 +19,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from smtpprobe import __version__
-from smtpprobe.evidence import Conversation, Evidence, Reply, Target
+from smtpprobe.checks import judge
+from smtpprobe.evidence import Conversation, Evidence, Exchange, FailureKind, Phase, Reply, Target
 from smtpprobe.render import FORMATS, renderer
 from smtpprobe.render.nagios import exit_status
 from smtpprobe.render.style import Style
 from smtpprobe.render.thresholds import parse_range, parse_thresholds
 from smtpprobe.report import Report, Severity
+from tests.checks.evidence_builder import GREETING, PLAIN_EHLO, endpoint, evidence, failed, said, talk
 from tests.render import reports
 from tests.render.foreign import SARIF, stored_schema
 
@@ -436,6 +438,22 @@ def test_what_is_no_range_is_refused(text: str) -> None:
 
     with pytest.raises(OptionError, match="threshold range"):
         parse_range(text)
+
+
+@pytest.mark.parametrize(
+    ("steps", "phase"),
+    [
+        ((said(Phase.GREETING, "450 later"), said(Phase.QUIT, "221 bye")), "greeting"),
+        ((said(Phase.GREETING, "421 busy"), failed(Phase.QUIT, FailureKind.CLOSED)), "greeting"),
+        ((GREETING, PLAIN_EHLO, failed(Phase.QUIT, FailureKind.CLOSED)), "quit"),
+        ((GREETING, PLAIN_EHLO, said(Phase.QUIT, "221 bye")), ""),
+        ((GREETING, failed(Phase.EHLO, FailureKind.TIMEOUT)), "ehlo"),
+    ],
+)
+def test_the_csv_says_at_which_step_it_failed(steps: tuple[Exchange, ...], phase: str) -> None:
+    report = judge(evidence(talk(endpoint(), *steps)))
+    (row,) = csv.DictReader(io.StringIO(rendered("csv", report), newline=""))
+    assert row["failed_at"] == phase
 
 
 def test_the_csv_has_a_row_for_a_target_without_endpoints() -> None:
