@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from smtpprobe.evidence import FailureKind, LookupStatus, Phase, Role
+from smtpprobe.evidence import NOT_PUBLIC, FailureKind, LookupStatus, Phase, Role
 from smtpprobe.scan.results import Result, SeenCertificate, Session, Standing
 
 EXPIRY_DAYS: Final = 21
@@ -37,11 +37,11 @@ class Reachability(StrEnum):
     NOT_FROM_HERE = "not-from-here"
     """The machine of the scan could not get there, or was stopped; that says nothing about the target."""
     LEFT_ALONE = "left-alone"
-    """No server was tried, on purpose: excluded, or not of the public internet."""
+    """No server was tried, on purpose: excluded, or an address that is not public, where nothing is wrong with that."""
     NULL_MX = "null-mx"
     """The domain says that it takes no mail (RFC 7505)."""
     NO_HOST = "no-host"
-    """The domain does not exist or has no mail server with an address."""
+    """The domain does not exist, or has no mail server with an address, or none with a public one."""
     DNS_FAILED = "dns-failed"
     """The name system gave no answer, so whether there are servers is not known."""
 
@@ -121,6 +121,8 @@ def reachability(result: Result) -> Reachability:
         return Reachability.NO_ANSWER
     if tried:
         return Reachability.NOT_FROM_HERE
+    if result.skipped == NOT_PUBLIC and result.outcome is Standing.ERROR:
+        return Reachability.NO_HOST
     if result.skipped is not None or any(True for _ in sessions(result)):
         return Reachability.LEFT_ALONE
     statuses = {result.mx, *(host.status for host in result.hosts)}

@@ -29,6 +29,8 @@ from smtpprobe.scan.overview import Overview, Shares
 from smtpprobe.scan.results import Found, Host, Result, SeenReply, Session, Standing
 from tests.scan.made import AT, certificate, found, full, good, refused, result, silent, town
 
+SPARED = Session(address="10.0.0.1", port=25, skipped="not-public")
+
 
 def shown(shares: Shares) -> dict[str | None, int]:
     return {row.id: row.count for row in shares.rows if row.count}
@@ -47,8 +49,10 @@ def shown(shares: Shares) -> dict[str | None, int]:
         (result("a.test", silent()), Reachability.NO_ANSWER),
         (result("a.test", silent(failure=FailureKind.NO_ROUTE), silent()), Reachability.NO_ANSWER),
         (result("a.test", silent(failure=FailureKind.NO_ROUTE)), Reachability.NOT_FROM_HERE),
-        (result("a.test", Session(address="10.0.0.1", port=25, skipped="not-public")), Reachability.LEFT_ALONE),
+        (result("a.test", SPARED), Reachability.LEFT_ALONE),
         (result("a.test", hosts=(), mx=None, skipped="excluded"), Reachability.LEFT_ALONE),
+        (result("a.test", SPARED, skipped="not-public", outcome=Standing.LEFT_ALONE), Reachability.LEFT_ALONE),
+        (result("a.test", SPARED, skipped="not-public", outcome=Standing.ERROR), Reachability.NO_HOST),
         (result("a.test", hosts=(), outcome=Standing.NULL_MX), Reachability.NULL_MX),
         (result("a.test", hosts=(), is_null_mx=True), Reachability.NULL_MX),
         (result("a.test", hosts=(), mx=LookupStatus.NXDOMAIN), Reachability.NO_HOST),
@@ -167,11 +171,10 @@ def test_an_endpoint_that_was_left_alone_is_not_counted() -> None:
 
 
 def test_who_was_not_asked_did_not_fail_to_answer() -> None:
-    spared = Session(address="10.0.0.1", port=25, skipped="not-public")
     results = [
         result("a.test", good(), provider="Google"),
         result("b.test", silent(), outcome=Standing.ERROR),
-        result("c.test", spared, skipped="not-public", outcome=Standing.LEFT_ALONE),
+        result("c.test", SPARED, skipped="not-public", outcome=Standing.LEFT_ALONE),
         result("d.test", hosts=(), mx=None, skipped="excluded", outcome=Standing.LEFT_ALONE),
     ]
     seen = overview_of(results, group_by=Grouping.TLD)
