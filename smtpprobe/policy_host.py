@@ -157,6 +157,10 @@ def _failure(error: httpx.HTTPError) -> Failure:
     """Put the client's error into ours, by what caused it."""
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, ssl.SSLWantReadError):  # the handshake waited for the host when its time was over
+            return Failure(
+                phase=Phase.TLS, kind=FailureKind.TIMEOUT, detail="the TLS handshake was not complete in time"
+            )
         if isinstance(cause, ssl.SSLError):
             kind, detail = explain_error(cause)
             return Failure(phase=Phase.TLS, kind=kind, detail=detail or str(cause))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -128,6 +129,16 @@ async def test_an_old_version_of_tls_brings_no_policy(tmp_path: Path) -> None:
     assert fetched.failure is not None
     assert fetched.failure.phase is Phase.TLS
     assert fetched.failure.kind in (FailureKind.TLS_ALERT, FailureKind.TLS_CLOSED)  # some servers just close
+
+
+async def test_a_host_that_never_answers_the_handshake_is_silent_and_not_without_tls() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # the kernel takes the connection, and nobody speaks
+        port = deaf.getsockname()[1]
+        lookups = (found("127.0.0.1"), found(rrtype="AAAA"))
+        fetched, _ = await fetch_policy(DOMAIN, lookups, port=port, timeout_s=0.5, clock=lambda: 0.0)
+    assert fetched.failure is not None
+    assert (fetched.failure.phase, fetched.failure.kind) == (Phase.TLS, FailureKind.TIMEOUT)
+    assert "_ssl" not in (fetched.failure.detail or "")
 
 
 async def test_the_next_address_is_tried_where_one_is_dead(context: ssl.SSLContext) -> None:

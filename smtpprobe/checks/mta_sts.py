@@ -12,7 +12,7 @@ from smtpprobe.checks.kinds import Topic, kind
 from smtpprobe.checks.reading import FOUND_OUT, at, at_domain, at_host, connected, domain_of
 from smtpprobe.checks.resolution import explain_failure
 from smtpprobe.checks.securing import policy_of
-from smtpprobe.evidence import Evidence, HostOrigin, LookupStatus, PolicyFetch, Role
+from smtpprobe.evidence import Evidence, FailureKind, HostOrigin, LookupStatus, PolicyFetch, Role
 from smtpprobe.policies import mta_sts as sts
 from smtpprobe.policies import tls_rpt
 from smtpprobe.report import Finding, Severity
@@ -62,9 +62,10 @@ MTA_STS_TESTING = kind("mta-sts-testing", Topic.MTA_STS, Severity.INFO, params=(
 MTA_STS_NONE = kind("mta-sts-none", Topic.MTA_STS, Severity.INFO, params=("name",))
 MTA_STS_MAX_AGE_SHORT = kind("mta-sts-max-age-short", Topic.MTA_STS, Severity.INFO, params=("seconds",))
 _KEPT = (Severity.ERROR, Severity.WARNING)
-MTA_STS_MX_NOT_LISTED = kind("mta-sts-mx-not-listed", Topic.MTA_STS, *_KEPT, params=("mode", "mx"))
-MTA_STS_MX_WITHOUT_TLS = kind("mta-sts-mx-without-tls", Topic.MTA_STS, *_KEPT, params=("mode",))
-MTA_STS_MX_UNTRUSTED = kind("mta-sts-mx-untrusted", Topic.MTA_STS, *_KEPT, params=("mode",))
+_MODE = {"mode": "policy-mode"}
+MTA_STS_MX_NOT_LISTED = kind("mta-sts-mx-not-listed", Topic.MTA_STS, *_KEPT, params=("mode", "mx"), worded=_MODE)
+MTA_STS_MX_WITHOUT_TLS = kind("mta-sts-mx-without-tls", Topic.MTA_STS, *_KEPT, params=("mode",), worded=_MODE)
+MTA_STS_MX_UNTRUSTED = kind("mta-sts-mx-untrusted", Topic.MTA_STS, *_KEPT, params=("mode",), worded=_MODE)
 
 TLS_RPT_FOUND = kind("tls-rpt-found", Topic.TLS_RPT, Severity.OK, params=("addresses",))
 TLS_RPT_NOT_PUBLISHED = kind("tls-rpt-not-published", Topic.TLS_RPT, Severity.INFO, params=("name",))
@@ -124,7 +125,9 @@ def _fetch_problem(evidence: Evidence, fetched: PolicyFetch) -> Finding | None:
     where, url = at_domain(evidence), fetched.url
     if fetched.failure is not None:
         failure = fetched.failure
-        return MTA_STS_POLICY_UNREACHABLE.found(where, url=url, kind=failure.kind.value, detail=failure.detail or "-")
+        has_address = any(each.records for each in fetched.lookups) or failure.kind is not FailureKind.UNREACHABLE
+        how = failure.kind.value if has_address else "no-address"
+        return MTA_STS_POLICY_UNREACHABLE.found(where, url=url, kind=how, detail=failure.detail or "-")
     if fetched.trust is None or not (fetched.trust.is_trusted or fetched.trust.is_unknown):
         return MTA_STS_POLICY_CERTIFICATE.found(where, url=url, reasons=_distrust(fetched))
     if fetched.status is not None and 300 <= fetched.status <= 399:

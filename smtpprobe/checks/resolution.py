@@ -19,6 +19,7 @@ IMPLICIT_MX = kind("implicit-mx", Topic.DNS, Severity.INFO, params=("name",))
 NULL_MX = kind("null-mx", Topic.DNS, Severity.INFO, params=("name",))
 NULL_MX_BESIDE_OTHERS = kind("null-mx-beside-others", Topic.DNS, Severity.ERROR, params=("name", "hosts"))
 DOMAIN_NOT_FOUND = kind("domain-not-found", Topic.DNS, Severity.ERROR, params=("name",))
+IPV4_MISSING = kind("ipv4-missing", Topic.DNS, Severity.WARNING)
 NO_MAIL_HOST = kind("no-mail-host", Topic.DNS, Severity.ERROR, params=("name",))
 _FAILED = ("name", "detail")
 """Of all failed look-ups: `detail` is what the resolver or the library said about it."""
@@ -48,18 +49,25 @@ def resolution(evidence: Evidence) -> Iterator[Finding]:
     found = evidence.resolution
     if found.mx is None or found.name is None:
         return
-    where, name, status = at_domain(evidence), found.name, found.mx.status
-    exchanges = [record.split()[-1] for record in found.mx.records]
+    yield from _mx(evidence, found.name, found.mx)
+    if _lacks_ipv4(evidence):
+        yield IPV4_MISSING.found(at_domain(evidence))
+
+
+def _mx(evidence: Evidence, name: str, mx: Lookup) -> Iterator[Finding]:
+    """Say what the answer, or the lack of one, means for mail."""
+    found, where, status = evidence.resolution, at_domain(evidence), mx.status
+    exchanges = [record.split()[-1] for record in mx.records]
     has_addresses = any(host.addresses for host in found.hosts)
     if found.is_null_mx or (exchanges and set(exchanges) == {"."}):
         yield NULL_MX.found(where, name=name)
     elif "." in exchanges:
         # RFC 7505 3: a domain that publishes a null MX MUST NOT publish any other MX record.
-        yield NULL_MX_BESIDE_OTHERS.found(where, name=name, hosts=_by_preference(found.mx))
+        yield NULL_MX_BESIDE_OTHERS.found(where, name=name, hosts=_by_preference(mx))
     elif exchanges:
-        yield MX_FOUND.found(where, count=len(exchanges), hosts=_by_preference(found.mx))
+        yield MX_FOUND.found(where, count=len(exchanges), hosts=_by_preference(mx))
     elif status in _BY_STATUS:
-        yield _failed(evidence, name, found.mx)
+        yield _failed(evidence, name, mx)
     elif has_addresses and status is LookupStatus.NO_DATA:
         yield IMPLICIT_MX.found(where, name=name)
     elif has_addresses or any(failed_lookups(host) for host in found.hosts):
@@ -68,6 +76,17 @@ def resolution(evidence: Evidence) -> Iterator[Finding]:
         yield DOMAIN_NOT_FOUND.found(where, name=name)
     elif evidence.options.family is Family.ANY:
         yield NO_MAIL_HOST.found(where, name=name)
+
+
+def _lacks_ipv4(evidence: Evidence) -> bool:
+    """Tell whether the mail hosts have addresses, all of them IPv6; no where an IPv4 address may have been missed."""
+    hosts = evidence.resolution.hosts
+    addresses = [address for host in hosts for address in host.addresses]
+    if not addresses or any(":" not in address for address in addresses) or evidence.options.family is not Family.ANY:
+        return False
+    asked = [lookup for host in hosts for lookup in host.lookups if lookup.rrtype == "A"]
+    denied = (LookupStatus.NO_DATA, LookupStatus.NXDOMAIN)
+    return len(asked) == len(hosts) and all(each.status in denied for each in asked)
 
 
 def is_bogus(lookup: Lookup) -> bool:

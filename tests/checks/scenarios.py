@@ -156,6 +156,7 @@ SCENARIOS: dict[str, Evidence] = {
     # the domain
     "mx-found": evidence(healthy()),
     "implicit-mx": with_hosts(host(DOMAIN, A1, origin=HostOrigin.IMPLICIT_MX)),
+    "ipv4-missing": with_hosts(host(MX1, AAAA1)),
     "null-mx": with_hosts(mx=lookup(DOMAIN, "MX", "0 ."), is_null_mx=True),
     "null-mx-beside-others": with_hosts(mx=lookup(DOMAIN, "MX", "0 .", f"10 {MX1}")),
     "domain-not-found": mx_lookup(LookupStatus.NXDOMAIN),
@@ -339,4 +340,4 @@ SCENARIOS: dict[str, Evidence] = {
     **POLICY_SCENARIOS,
 }
 
-__all__ = ["AAAA1", "EHLO_INSIDE", "IRREGULAR_REPLIES", "QUIT", "SCENARIOS", "judged"]
+__all__ = ["EHLO_INSIDE", "IRREGULAR_REPLIES", "QUIT", "SCENARIOS", "judged"]

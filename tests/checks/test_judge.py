@@ -197,6 +197,7 @@ def test_what_is_always_an_error_and_what_is_always_fine() -> None:
         "allowance-expired",
         "dane-unusable",
         "expn-discloses",
+        "ipv4-missing",
         "mx-is-alias",
         "starttls-unadvertised",
         "submission-absent-beside-others",

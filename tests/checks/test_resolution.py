@@ -56,6 +56,34 @@ def asked(*hosts: MxHost, mx: Lookup, **more: object) -> Evidence:
     return evidence(resolution=Resolution(name=DOMAIN, mx=mx, hosts=hosts), **more)
 
 
+V6 = "2001:db8:1::1"
+HALF_KNOWN = MxHost(
+    name=MX2,
+    origin=HostOrigin.MX,
+    addresses=(V6,),
+    lookups=(lookup(MX2, "A", status=LookupStatus.TIMEOUT), lookup(MX2, "AAAA", V6)),
+)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "more", "is_found"),
+    [
+        ((host(MX1, V6),), {}, True),
+        ((host(DOMAIN, V6, origin=IMPLICIT),), {}, True),
+        ((host(MX1, V6), host(MX2)), {}, True),
+        ((host(MX1, V6), host(MX2, A2)), {}, False),
+        ((host(MX1),), {}, False),
+        ((host(MX1, V6), HALF_KNOWN), {}, False),
+        ((host(MX1, V6, status=LookupStatus.OVERRIDDEN),), {}, False),
+        ((host(MX1, V6),), {"options": Options(family=Family.IPV6)}, False),
+    ],
+    ids=["one", "implicit", "other has none", "other has it", "no address", "not known", "by hand", "only IPv6 asked"],
+)
+def test_a_domain_that_only_ipv6_reaches(hosts: tuple[MxHost, ...], more: dict[str, Any], is_found: bool) -> None:
+    report = judge(evidence(resolution=resolved(*hosts), **more))
+    assert ("ipv4-missing" in ids(report)) is is_found
+
+
 # --- the domain -----------------------------------------------------------------------------------------------------
 
 
