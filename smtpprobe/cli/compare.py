@@ -38,8 +38,8 @@ def _phases() -> Iterable[str]:
 def command(codes: tuple[str, ...], phase: str | None, lang: str | None, format: str) -> None:
     """Set reply codes side by side: what each means, how they differ, which to expect when and which to send.
 
-    A CODE is a reply code as 421, one of its stories as 421.greeting, or an enhanced code as 4.7.1; x.7.1 stands for
-    any class. Two or more.
+    A CODE is a reply code as 421, one of its stories as 421.greeting, a class as 4xx, or an enhanced code as 4.7.1;
+    x.7.1 stands for any class. Two or more.
 
     \b
     Examples:

@@ -27,8 +27,8 @@ _SECTION: Final = "Options"
 _MAX_WORD: Final = 60
 """Characters of a word that is not understood: so many are quoted, and compared with those that are known."""
 _FORMS: Final = (
-    "a reply code (421), an enhanced code (4.7.0), a reply in quotes, an EHLO keyword (CHUNKING), a cause (greylisted),"
-    " a finding (starttls-missing), - or a file of replies"
+    "a reply code (421), a class of them (4xx), an enhanced code (4.7.0), a reply in quotes, an EHLO keyword"
+    " (CHUNKING), a cause (greylisted), a finding (starttls-missing), - or a file of replies"
 )
 
 
@@ -65,8 +65,8 @@ def _phases() -> Iterable[str]:
 def command(what: tuple[str, ...], phase: str | None, lang: str | None, format: str | None, input_format: str) -> None:
     """Say what a reply, a code or a keyword means, who must act, whether to try again, and what to check first.
 
-    X is a reply code (421), an enhanced code (4.7.0), a whole reply in quotes, an EHLO keyword (CHUNKING), a cause
-    (greylisted), a finding (starttls-missing), a file of replies, or - for replies on stdin.
+    X is a reply code (421), a class of them (4xx), an enhanced code (4.7.0), a whole reply in quotes, an EHLO keyword
+    (CHUNKING), a cause (greylisted), a finding (starttls-missing), a file of replies, or - for replies on stdin.
 
     \b
     Examples:

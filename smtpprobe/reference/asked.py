@@ -1,4 +1,4 @@
-"""What somebody asks about: a code, an enhanced code, a whole reply, an EHLO keyword, a finding or a cause.
+"""What somebody asks about: a code, a class, an enhanced code, a whole reply, an EHLO keyword, a finding or a cause.
 
 One word may be any of them, so the forms are tried from the narrowest to the widest. Nothing is guessed: a word that
 is in none of the tables and has no form of its own is not understood, and the caller says so. Pure.
@@ -19,7 +19,11 @@ MAX_REPLY_LINES: Final = 512
 # As text: `re` compiles an expression when it is first used, and most questions need only the first.
 _NUMBER: Final = r"[0-9]{3}"
 _STORY: Final = r"[0-9]{3}\.[a-z]+"
-_ENHANCED: Final = r"#?([245x]\.[0-9]{1,3}\.(?:[0-9]{1,3}|x)|[245]\.x\.x)"
+_CLASS: Final = r"([0-9])(?:([0-9])[xyz*]|[xyz*]{2})"
+_ENHANCED: Final = r"#?(?:([245x]\.[0-9]{1,3}\.)(?:([0-9]{1,3})|[xyz*])|([245])\.[xyz*](?:\.[xyz*])?)"
+_WRAPPED: Final = "()[]<>\"'`"
+_TRAILING: Final = "-:;,.!"
+"""What stands around a code in the prose or the log that it was copied from."""
 _BEGINS_REPLY: Final = r"\s*[0-9]{3}(?:[ \t-]|$)"
 _PRIVATE_KEYWORD: Final = r"X[A-Z0-9-]{1,40}"
 """RFC 5321 2.2.2: keywords that begin with X are anybody's own."""
@@ -30,6 +34,7 @@ class Kind(Enum):
     """What it is that somebody asks about."""
 
     CODE = "code"
+    CLASS = "class"
     ENHANCED = "enhanced"
     REPLY = "reply"
     KEYWORD = "keyword"
@@ -42,7 +47,8 @@ class Asked(NamedTuple):
 
     kind: Kind
     value: str
-    """The code, the keyword as the tables have it, the id, or the text of the reply."""
+    """The code, the keyword as the tables have it, the id, or the text of the reply; ``5xx`` for a class, ``55x`` for
+    a group of it, however the open digits were written."""
     text: str
     """What was typed."""
 
@@ -55,10 +61,8 @@ def recognise(text: str, is_finding: Callable[[str], bool]) -> Asked | None:
     """
     word = text.strip()
     lower = word.lower()
-    if re.fullmatch(_NUMBER, word) or (re.fullmatch(_STORY, lower) and lower in codes()):
-        return Asked(Kind.CODE, lower, text)
-    if found := re.fullmatch(_ENHANCED, lower):
-        return Asked(Kind.ENHANCED, found[1], text)
+    if code := _code(word.strip(_WRAPPED).rstrip(_TRAILING).lower()):
+        return Asked(*code, text)
     if not word:
         return None
     if keyword := keyword_of(word):
@@ -71,6 +75,17 @@ def recognise(text: str, is_finding: Callable[[str], bool]) -> Asked | None:
         return Asked(Kind.REPLY, text, text)
     if re.fullmatch(_PRIVATE_KEYWORD, word.upper()):
         return Asked(Kind.KEYWORD, word.upper(), text)
+    return None
+
+
+def _code(word: str) -> tuple[Kind, str] | None:
+    if re.fullmatch(_NUMBER, word) or (re.fullmatch(_STORY, word) and word in codes()):
+        return Kind.CODE, word
+    if found := re.fullmatch(_ENHANCED, word):
+        beginning, detail, class_ = found.groups()
+        return Kind.ENHANCED, f"{class_}.x.x" if class_ else f"{beginning}{detail or 'x'}"
+    if found := re.fullmatch(_CLASS, word):
+        return Kind.CLASS, f"{found[1]}{found[2] or 'x'}x"
     return None
 
 

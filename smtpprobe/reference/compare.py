@@ -12,9 +12,10 @@ from typing import Final, NamedTuple
 
 from smtpprobe.errors import OptionError
 from smtpprobe.reference.matching import code_row
-from smtpprobe.reference.tables import codes, enhanced_codes, enhanced_row
+from smtpprobe.reference.tables import class_key, codes, enhanced_codes, enhanced_row
 
 _BASIC = re.compile(r"[0-9]{3}", re.ASCII)
+_CLASS = re.compile(r"([0-9])(?:([0-9])[xyz]|[xyz]{2})", re.ASCII)
 _ENHANCED = re.compile(r"([0-9x])\.([0-9]{1,3}|x)\.([0-9]{1,3}|x)", re.ASCII)
 
 _CONNECTION: Final = {"221": "closes", "421": "closes", "521": "may-close"}
@@ -31,7 +32,7 @@ class Side(NamedTuple):
     """One of the codes that are compared."""
 
     code: str
-    """As asked for: ``421``, ``421.greeting``, ``4.7.1``, ``x.7.1``."""
+    """As asked for: ``421``, ``421.greeting``, ``4xx``, ``4.7.1``, ``x.7.1``."""
     is_enhanced: bool
     is_known: bool
     """False where it is in no table and its digits are all that is known."""
@@ -75,7 +76,7 @@ def side(text: str, phase: str | None = None) -> Side:
     """Find what is known about a code.
 
     Args:
-        text: ``421``, a key such as ``421.greeting``, ``4.7.1``, or ``x.7.1`` for any class.
+        text: ``421``, a key such as ``421.greeting``, a class as ``4xx``, ``4.7.1``, or ``x.7.1`` for any class.
         phase: where the code was met; it chooses among the stories of one number.
 
     Raises:
@@ -84,11 +85,13 @@ def side(text: str, phase: str | None = None) -> Side:
     wanted = text.strip().lower()
     if _BASIC.fullmatch(wanted) or wanted in codes():
         return _basic_side(wanted, phase)
+    if parts := _CLASS.fullmatch(wanted):
+        return _class_side(parts[1], parts[2] or "x")
     if parts := _ENHANCED.fullmatch(wanted):
         return _enhanced_side(wanted, parts[1], parts[2], parts[3])
     raise OptionError(
-        f"{text!r} is no code to compare; write a code as 421, with its place as 421.greeting, or an enhanced code"
-        " as 4.7.1"
+        f"{text!r} is no code to compare; write a code as 421, with its place as 421.greeting, a class as 4xx, or an"
+        " enhanced code as 4.7.1"
     )
 
 
@@ -114,6 +117,26 @@ def _basic_side(wanted: str, phase: str | None) -> Side:
     )
 
 
+def _class_side(digit: str, group: str) -> Side:
+    """All codes with the same first digit, or the first two."""
+    return Side(
+        code=f"{digit}{group}x",
+        is_enhanced=False,
+        is_known=digit in "2345",
+        key=class_key(int(f"{digit}00")),
+        digit=digit,
+        group=group if group in (*_NAMED_GROUPS, "x") else "other",
+        status="class",
+        phases=(),
+        basic_codes=(),
+        retry=_retry_of_class(digit),
+        actor="either" if digit in "45" else "none",
+        diagnosis=None,
+        connection=None,
+        reference="RFC 5321 4.2.1" if digit in "2345" else None,
+    )
+
+
 def _enhanced_side(wanted: str, digit: str, subject: str, detail: str) -> Side:
     if "x" in (subject, detail):
         keys = (wanted, f"x.{subject}.{detail}", f"x.{subject}.x", f"{digit}.x.x")
@@ -129,7 +152,7 @@ def _enhanced_side(wanted: str, digit: str, subject: str, detail: str) -> Side:
         is_known=is_known and is_class_valid,
         key=row.key if row is not None else None,
         digit=digit,
-        group=subject if f"x.{subject}.x" in enhanced_codes() else "other",
+        group=subject if subject == "x" or f"x.{subject}.x" in enhanced_codes() else "other",
         status=row.kind if row is not None and is_known else "unknown",
         phases=(),
         basic_codes=_basic_codes(row.basic_codes, digit) if row is not None and is_known else (),
@@ -164,9 +187,8 @@ def ordered(a: Side, b: Side) -> tuple[Side, Side]:
 
 
 def _order(each: Side) -> tuple[bool, tuple[str | int, ...]]:
-    if not each.is_enhanced:
-        return False, (int(each.number), each.code)
-    return True, tuple(-1 if part == "x" else int(part) for part in each.code.split("."))
+    parts = each.code.split(".") if each.is_enhanced else each.number
+    return each.is_enhanced, (*(-1 if part == "x" else int(part) for part in parts), each.code)
 
 
 def differences(a: Side, b: Side) -> tuple[Difference, ...]:
@@ -234,7 +256,7 @@ def expectation(a: Side, b: Side) -> Difference | None:
 def sending(a: Side, b: Side) -> tuple[Difference, ...]:
     """Say which of two codes a server should send: fields of the ``send`` table; empty for stories of one number."""
     a, b = ordered(a, b)
-    if a.number == b.number:
+    if a.number == b.number or (a.digit == b.digit and "class" in (a.status, b.status)):
         return ()
     both = {"a": a.code, "b": b.code}
     never = [each for each in (a, b) if not _is_smtp(each) or each.status == "client-side"]

@@ -114,6 +114,8 @@ def _cells(each: Side, language: str) -> dict[str, str]:
 
 
 def _group(group: str, is_enhanced: bool, language: str) -> str:
+    if group == "x":  # left open
+        return ""
     if not is_enhanced:
         return _text(language, "category", group)
     words = texts.entry(language, "enhanced", f"x.{group}.x")

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from smtpprobe import texts
 from smtpprobe.reference.asked import Asked, Kind, keyword_of
-from smtpprobe.reference.tables import class_key, code_row, codes, contexts, diagnoses, enhanced_row, keywords
+from smtpprobe.reference.tables import (
+    class_key,
+    code_row,
+    codes,
+    contexts,
+    diagnoses,
+    enhanced_codes,
+    enhanced_row,
+    keywords,
+)
 from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape
 
@@ -61,6 +70,8 @@ def explain(asked: Asked, phase: str | None, language: str) -> Block:
     match asked.kind:
         case Kind.CODE:
             return _code(asked.value, phase, language)
+        case Kind.CLASS:
+            return _class_of_codes(asked.value, phase, language)
         case Kind.ENHANCED:
             return _enhanced(asked.value, language)
         case Kind.KEYWORD:
@@ -153,7 +164,7 @@ def _code(value: str, phase: str | None, language: str) -> Block:
     words = _words(language, "replies", row.key)
     cause = diagnoses().get(row.diagnosis) if row.diagnosis else None
     stories = [each.key for each in contexts(number) if each.key != row.key]
-    elsewhere = "\n".join(f"{key}  {_words(language, 'replies', key).get('name', '')}" for key in stories)
+    elsewhere = _listed({key: _words(language, "replies", key) for key in stories})
     after_s = cause.retry_after_s if cause is not None and row.retry == "yes" else None
     return Block(
         title=f"{row.key}  {words.get('name', '')}".rstrip(),
@@ -213,6 +224,48 @@ def _unknown_code(number: int, language: str) -> Block:
     )
 
 
+def _class_of_codes(value: str, phase: str | None, language: str) -> Block:
+    """Tell what all codes with the same first digit have in common, or the first two (``55x``), and name them."""
+    digit, group = value[0], value[1]
+    key = class_key(int(f"{digit}00"))
+    words = _words(language, "replies", key)
+    retry = {"4": "yes", "5": "no"}.get(digit, "n.a.")
+    actor = "either" if retry != "n.a." else "none"
+    members = [
+        row.key
+        for row in codes().values()
+        if row.key.startswith(value.rstrip("x"))
+        and "." not in row.key
+        and row.status == "standard"
+        and (phase is None or not {phase, "any"}.isdisjoint(row.phases))
+    ]
+    return Block(
+        title=f"{value}  {words.get('name', '')}".rstrip(),
+        lines=_lines(
+            language,
+            ("means", words.get("meaning", "")),
+            ("when", words.get("when", "")),
+            ("who", _actor(actor, language)),
+            ("retry", _retry(retry, None, language)),
+            ("fix", words.get("fix", "")),
+            ("compare.class", _class_and_category(value, language) if group != "x" else ""),
+            ("enhanced", f"{digit}.x.x" if digit in "245" and group == "x" else ""),
+            ("source", "RFC 5321 4.2.1" if digit in "2345" else ""),
+            ("code", _listed({each: _words(language, "replies", each) for each in members})),
+        ),
+        facts={
+            "kind": "class",
+            "class": value,
+            "key": key,
+            "retry": retry,
+            "actor": actor,
+            "codes": [int(each) for each in members],
+            "references": ["RFC 5321 4.2.1"] if digit in "2345" else [],
+        },
+        words=words,
+    )
+
+
 def _enhanced(value: str, language: str) -> Block:
     row = enhanced_row(value)
     key = row.key if row is not None else None
@@ -229,6 +282,7 @@ def _enhanced(value: str, language: str) -> Block:
     subject = _words(language, "enhanced", f"x.{value.split('.')[1]}.x").get("name", "")
     basic = [] if row is None else [each for each in row.basic_codes.split(",") if each[0] == digit or digit == "x"]
     basic = [each for each in basic if each not in ("-", "any")]
+    members = _members(value) if is_open and row is not None and row.kind in ("class", "subject") else []
     return Block(
         title=f"{value}  {words.get('name', '')}".rstrip(),
         lines=_lines(
@@ -241,8 +295,12 @@ def _enhanced(value: str, language: str) -> Block:
             ("retry", _retry(retry, after_s, language)),
             ("sender", advice.get("sender", "") if digit != "2" else ""),
             ("receiver", advice.get("receiver", "") if digit != "2" else ""),
-            ("compare.class", writing.together((_book(language, "class", digit), subject), language)),
+            (
+                "compare.class",
+                writing.together((_book(language, "class", digit), subject), language) if value[1:] != ".x.x" else "",
+            ),
             ("source", _source(row.reference, row.kind, language) if row is not None else ""),
+            ("code", _listed({_shown(value, each): _words(language, "enhanced", each) for each in members})),
         ),
         facts={
             "kind": "enhanced",
@@ -255,9 +313,29 @@ def _enhanced(value: str, language: str) -> Block:
             "actor": row.actor if row is not None else None,
             "diagnosis": cause,
             "references": [row.reference] if row is not None else [],
+            "codes": [_shown(value, each) for each in members],
         },
         words=words,
     )
+
+
+def _members(value: str) -> list[str]:
+    """The keys of what a class (``5.x.x``) or a subject (``5.7.x``) is made of, as far as the registry has it."""
+    subject = value.split(".")[1]
+    if subject == "x":
+        return [row.key for row in enhanced_codes().values() if row.kind == "subject"]
+    return [row.key for row in enhanced_codes().values() if row.kind == "code" and row.key.split(".")[1] == subject]
+
+
+def _shown(value: str, key: str) -> str:
+    """A key of the tables, in the class that was asked about."""
+    return value[0] + key[1:]
+
+
+def _listed(words: dict[str, dict[str, str]]) -> str:
+    """Codes and their names, a line each."""
+    widest = max(map(len, words), default=0)
+    return "\n".join(f"{code.ljust(widest)}  {each.get('name', '')}" for code, each in words.items())
 
 
 def _retry_of_enhanced(value: str, digit: str) -> tuple[str, int | None]:
@@ -415,7 +493,7 @@ def _reply(reply: str, phase: str | None, language: str) -> Block:
     code, enhanced = read.code, read.enhanced
     number = str(code) if code is not None else None
     general = _words(language, "replies", number if number in codes() else found.code_key)
-    here = _words(language, "replies", found.code_key) if found.code_key != number else {}
+    here = _words(language, "replies", found.code_key) if "." in (found.code_key or "") else {}
     added = _words(language, "enhanced", found.enhanced_key)
     cause = _words(language, "diagnoses", found.diagnosis)
     note = pattern_note(found.pattern, found.provider, language)
@@ -442,7 +520,7 @@ def _reply(reply: str, phase: str | None, language: str) -> Block:
             ("sender", cause.get("sender", "")),
             ("receiver", cause.get("receiver", "")),
             ("fix", "" if has_advice else (here or general).get("fix", "")),
-            ("code", _told(number, general, language)),
+            ("code", writing.sentences((_told(number, general, language), _unlisted(code, language)), language)),
             ("enhanced", _told(enhanced, added, language)),
             ("phase", here.get("meaning", "")),
             ("certainty", writing.aside(_label(language, "confidence", found.confidence), found.rule, language)),
@@ -524,6 +602,13 @@ def _told(code: str | None, words: dict[str, str], language: str) -> str:
         return code or ""
     name = writing.closed(f"{code} {words.get('name', '')}", language)
     return writing.sentences((name, words.get("meaning", "")), language)
+
+
+def _unlisted(code: int | None, language: str) -> str:
+    """That only the class of a code is known; empty for one that is in the tables and for what is no SMTP code."""
+    if code is None or str(code) in codes() or not 200 <= code <= 599:
+        return ""
+    return _book(language, "explain", "unlisted")
 
 
 def _quoted(reply: str) -> Iterator[str]:

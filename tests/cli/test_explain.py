@@ -123,6 +123,34 @@ def test_an_unknown_code_falls_back_to_its_class_and_says_so(capsys: pytest.Capt
     assert f"{number} is in no list" in said(capsys, number)
 
 
+def test_that_only_the_class_of_a_code_is_known_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    told = " ".join(said(capsys, "478 4.9.9 wait").split())
+    assert told.count("in no list") == 1
+    assert told.count("cannot or will not do it now") == 1
+    assert "in no list" not in said(capsys, "4xx")
+
+
+def test_a_class_of_codes_is_told_with_its_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    whole, group, enhanced, subject = entries(capsys, "4yz", "55x", "5.x.x", "4.7.z")
+    assert (whole["kind"], whole["class"], whole["retry"], whole["actor"]) == ("class", "4xx", "yes", "either")
+    assert {421, 450, 451, 452} <= set(whole["codes"])
+    assert group["codes"] == [550, 551, 552, 553, 554, 555, 556]
+    assert "5.7.x" in enhanced["codes"]
+    assert "4.7.0" in subject["codes"]
+    heads = heads_of(said(capsys, "5xx").splitlines()[1:])
+    assert heads == ["Meaning", "When", "Who acts", "Retry", "What to do", "Enhanced", "Source", "Code"]
+
+
+def test_of_a_class_the_step_leaves_the_codes_that_are_met_there(capsys: pytest.CaptureFixture[str]) -> None:
+    [entry] = entries(capsys, "3xx", "--phase", "auth")
+    assert entry["codes"] == [334]
+
+
+def test_a_class_that_smtp_has_not_is_told_to_be_none(capsys: pytest.CaptureFixture[str]) -> None:
+    [entry] = entries(capsys, "6xx")
+    assert (entry["key"], entry["codes"], entry["references"]) == ("xxx", [], [])
+
+
 def test_an_unknown_enhanced_code_falls_back_to_its_subject(capsys: pytest.CaptureFixture[str]) -> None:
     [entry] = entries(capsys, "5.1.234")
     assert (entry["key"], entry["status"]) == ("x.1.x", "subject")
@@ -315,7 +343,7 @@ def test_what_is_not_understood_ends_with_one_line_that_names_the_forms(
     assert main(["explain", word]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "is none of: a reply code (421), an enhanced code (4.7.0), a reply in quotes" in err
+    assert "is none of: a reply code (421), a class of them (4xx), an enhanced code (4.7.0), a reply in quotes" in err
     assert "\x1b" not in err
     assert len(err) < 600
 

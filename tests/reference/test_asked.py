@@ -17,11 +17,26 @@ def is_finding(word: str) -> bool:
         ("421", Kind.CODE, "421"),
         (" 421 ", Kind.CODE, "421"),
         ("999", Kind.CODE, "999"),
+        ("421-", Kind.CODE, "421"),
+        ("(421)", Kind.CODE, "421"),
         ("421.greeting", Kind.CODE, "421.greeting"),
         ("421.Greeting", Kind.CODE, "421.greeting"),
         ("4.7.0", Kind.ENHANCED, "4.7.0"),
         ("#5.1.1", Kind.ENHANCED, "5.1.1"),
         ("X.7.1", Kind.ENHANCED, "x.7.1"),
+        ("(#5.1.1)", Kind.ENHANCED, "5.1.1"),
+        ("5.1.1:", Kind.ENHANCED, "5.1.1"),
+        ("5.7.X", Kind.ENHANCED, "5.7.x"),
+        ("5.7.z", Kind.ENHANCED, "5.7.x"),
+        ("4.y.z", Kind.ENHANCED, "4.x.x"),
+        ("5.X.X", Kind.ENHANCED, "5.x.x"),
+        ("5.*", Kind.ENHANCED, "5.x.x"),
+        ("5xx", Kind.CLASS, "5xx"),
+        ("4YZ", Kind.CLASS, "4xx"),
+        ("2**", Kind.CLASS, "2xx"),
+        ("55x", Kind.CLASS, "55x"),
+        ("45z", Kind.CLASS, "45x"),
+        ("6xx", Kind.CLASS, "6xx"),
         ("chunking", Kind.KEYWORD, "CHUNKING"),
         ("SIZE 35882577", Kind.KEYWORD, "SIZE"),
         ("AUTH PLAIN LOGIN", Kind.KEYWORD, "AUTH"),
@@ -40,7 +55,25 @@ def test_a_text_is_told_by_its_form(text: str, kind: Kind, value: str) -> None:
     assert recognise(text, is_finding) == Asked(kind, value, text)
 
 
-@pytest.mark.parametrize("text", ["", "  ", "foo", "42", "4217", "421.nowhere", "4.7", "9.1.1", "/etc/passwd", "-v"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "  ",
+        "foo",
+        "42",
+        "4217",
+        "421.nowhere",
+        "4.7",
+        "9.1.1",
+        "x.y.z",
+        "5x",
+        "5xxx",
+        "5x5",
+        "/etc/passwd",
+        "-v",
+    ],
+)
 def test_what_has_no_form_is_not_guessed_at(text: str) -> None:
     assert recognise(text, is_finding) is None
 
@@ -54,6 +87,8 @@ def test_what_has_no_form_is_not_guessed_at(text: str) -> None:
         (["550", "5.7.1", "Relay", "denied"], [(Kind.REPLY, "550 5.7.1 Relay denied")]),
         (["550", "Relay", "denied"], [(Kind.REPLY, "550 Relay denied")]),
         (["550-5.7.1", "Relay", "denied"], [(Kind.REPLY, "550-5.7.1 Relay denied")]),
+        (["550-", "Relay", "denied"], [(Kind.REPLY, "550- Relay denied")]),
+        (["4xx", "5xx"], [(Kind.CLASS, "4xx"), (Kind.CLASS, "5xx")]),
         (["550", "550 no"], [(Kind.CODE, "550"), (Kind.REPLY, "550 no")]),
         (["4.7.1", "421"], [(Kind.ENHANCED, "4.7.1"), (Kind.CODE, "421")]),
     ],

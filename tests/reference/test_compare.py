@@ -89,6 +89,9 @@ def test_what_is_no_code_is_refused_with_what_one_looks_like(text: str) -> None:
         ("4.7.99", None, "x.7.x"),
         ("4.x.x", None, "4.x.x"),
         ("X.7.X", None, "x.7.x"),
+        ("4yz", "rcpt", "4xx"),
+        ("55x", None, "5xx"),
+        ("6xx", None, "xxx"),
         ("5.9.9", None, "5.x.x"),
         ("9.9.9", None, None),
     ],
@@ -102,6 +105,17 @@ def test_what_is_in_no_table_says_so_and_is_judged_by_its_digits() -> None:
     assert (unknown.is_known, unknown.status, unknown.digit, unknown.retry) == (False, "unknown", "4", "yes")
     assert not side("4.7.99").is_known
     assert side("4.7.1").is_known
+
+
+def test_classes_are_compared_as_codes_are() -> None:
+    one, other = side("5yz"), side("4xx")
+    assert [each.kind for each in differences(one, other)] == ["4-5"]
+    assert (one.code, one.is_known, one.retry, side("6xx").is_known) == ("5xx", True, "no", False)
+    assert sending(side("450"), side("4xx")) == ()
+
+
+def test_what_a_class_leaves_open_is_no_group_of_its_own() -> None:
+    assert [side(code).group for code in ("4xx", "45x", "46x", "4.x.x", "4.7.x")] == ["x", "5", "other", "x", "7"]
 
 
 def test_the_class_decides_about_another_try_whatever_the_registry_hints() -> None:
