@@ -298,10 +298,9 @@ def _mechanism(value: str) -> None:
 
 
 def _pattern(value: str) -> None:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(f"{value!r} is no regular expression: {error}") from error
+    from smtpprobe.expectations.patterns import check_pattern
+
+    check_pattern(value)
 
 
 def _code(value: int) -> None:

@@ -6,7 +6,6 @@ is not known otherwise.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -25,12 +24,11 @@ from smtpprobe.evidence import (
     TlsSession,
 )
 from smtpprobe.expectations.model import Session
+from smtpprobe.expectations.patterns import find
 from smtpprobe.expectations.verdict import NOTHING, Holds, Verdict, listed, verdict
 from smtpprobe.expectations.wording import fits, parse_reply_wanted, reply_text, seconds
 
 DAY_S: Final = 86_400
-MAX_TEXT: Final = 1024
-"""Characters of a greeting that an expression of the file is held against: a server must not make it slow."""
 MAX_SHOWN: Final = 200
 """Characters of a greeting that are shown."""
 _VERSIONS: Final = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
@@ -96,8 +94,7 @@ def _greeting_matches(_: Evidence, conversation: Conversation, key: str, wanted:
     if reply is None:
         yield _missing(conversation, key, wanted)
     else:
-        text = reply.text[:MAX_TEXT]
-        yield _greeted(conversation, verdict(key, wanted, re.search(wanted, text) is not None, text[:MAX_SHOWN]))
+        yield _greeted(conversation, verdict(key, wanted, find(wanted, reply.text), reply.text[:MAX_SHOWN]))
 
 
 def _greeted(conversation: Conversation, held: Verdict) -> Verdict:
