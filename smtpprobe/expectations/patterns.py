@@ -1,7 +1,7 @@
 """Regular expressions that are held against what a server says, and so must come to an end whatever it says.
 
 Python's engine tries one way after the other to lay a pattern over a text, and of some patterns there are more ways
-than anybody can wait for: `(a+)+b` over 40 times an a. It cannot be stopped meanwhile, and a server can choose its text.
+than anybody can wait for: `(a+)+b` over 40 times an a. It cannot be stopped meanwhile, and a server chooses its text.
 So the ways are counted before, from the pattern alone.
 """
 
