@@ -89,12 +89,15 @@ class Trials:
 
     async def run(self, conversation: Conversation) -> None:
         """Make them. What a server does ends one of them at most."""
-        if self._options.tls_versions and self._endpoint.tls is not TlsMode.NONE:
+        plain = conversation.reply(Phase.EHLO, over_tls=False)
+        offers = offers_starttls(plain) if plain is not None else None
+        has_tls = self._endpoint.tls is TlsMode.IMPLICIT or (
+            self._endpoint.tls is TlsMode.STARTTLS and offers is not False
+        )
+        if self._options.tls_versions and has_tls:
             for name, version in VERSIONS.items():
                 await self._try_version(name, version)
         if self._options.security:
-            plain = conversation.reply(Phase.EHLO, over_tls=False)
-            offers = plain is not None and offers_starttls(plain)
             if self._endpoint.tls is TlsMode.STARTTLS and offers:
                 await self._probe("starttls-injection", self._inject)
             elif self._endpoint.tls is TlsMode.STARTTLS:

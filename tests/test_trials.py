@@ -11,6 +11,7 @@ from OpenSSL import SSL
 from smtpprobe.evidence import (
     Conversation,
     Endpoint,
+    Exchange,
     Failure,
     FailureKind,
     HostOrigin,
@@ -23,6 +24,7 @@ from smtpprobe.evidence import (
 )
 from smtpprobe.lab.certificates import CertificateKind, make_identity, make_staple, server_context
 from smtpprobe.lab.scripted import Script, ScriptedServer, greeting, serve
+from smtpprobe.replies import parse_reply
 from smtpprobe.trials import Trials
 from tests.loopback import MX
 from tests.stapling_server import stapling_server
@@ -134,6 +136,15 @@ async def test_a_server_that_turns_further_connections_away_has_refused_no_versi
         if not isinstance(trial.outcome, Failure) or trial.outcome.kind is FailureKind.TLS_LOCAL:
             continue
         assert (trial.outcome.phase, trial.outcome.detail) == (Phase.GREETING, "the server said 421")
+
+
+async def test_where_no_starttls_is_offered_no_version_is_tried() -> None:
+    plain = parse_reply(b"250-%s\r\n250 SIZE\r\n" % MX.encode())
+    ehlo = Exchange(phase=Phase.EHLO, sent=b"EHLO x\r\n", outcome=plain, started_s=0.0, ended_s=0.0)
+    endpoint = Endpoint(host=MX, address="127.0.0.1", port=9, role=Role.SMTP, tls=STARTTLS, origin=HostOrigin.MX)
+    trials = Trials(endpoint, options=OPTIONS, ehlo_name="client.example.org", clock=lambda: 0.0)
+    await trials.run(Conversation(endpoint=endpoint, exchanges=(ehlo,), started_s=0.0, ended_s=0.0))
+    assert (trials.versions, trials.connections) == ([], 0)
 
 
 @pytest.mark.parametrize("script", [(b"421 4.7.0 too many\r\n",), (b"554 5.7.1 no\r\n", serve(MX))])

@@ -31,7 +31,7 @@ TLS_VERSIONS = kind("tls-versions", Topic.TLS, Severity.OK, params=("spoken", "r
 TLS_VERSIONS_OLD_ONLY = kind(
     "tls-versions-old-only", Topic.TLS, Severity.ERROR, Severity.WARNING, Severity.INFO, params=("spoken",)
 )
-TLS_VERSIONS_OLD_TOO = kind("tls-versions-old-too", Topic.TLS, Severity.INFO, params=("spoken",))
+TLS_VERSIONS_OLD_TOO = kind("tls-versions-old-too", Topic.TLS, Severity.INFO, Severity.WARNING, params=("spoken",))
 TLS_VERSION_UNTESTABLE = kind("tls-version-untestable", Topic.TLS, Severity.INFO, params=("versions", "openssl"))
 TLS_VERSIONS_UNFINISHED = kind(
     "tls-versions-unfinished", Topic.TLS, Severity.INCONCLUSIVE, Severity.INFO, params=("versions", "detail")
@@ -108,7 +108,10 @@ def _versions(evidence: Evidence, conversation: Conversation) -> Iterator[Findin
         yield TLS_VERSIONS_OLD_ONLY.found(where, as_=severity, spoken=spoken)
         return
     if old:
-        yield TLS_VERSIONS_OLD_TOO.found(where, spoken=old)
+        # Between servers old TLS is better than none (RFC 7435 3); mail programs must not speak it (RFC 8997 3).
+        is_relay = conversation.endpoint.role is Role.SMTP
+        severity = Severity.INFO if is_relay else graded(conversation.endpoint, Severity.WARNING)
+        yield TLS_VERSIONS_OLD_TOO.found(where, as_=severity, spoken=old)
     yield TLS_VERSIONS.found(where, spoken=spoken, refused=refused or ("-",))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from smtpprobe.checks import judge
-from smtpprobe.evidence import Evidence, Phase
-from tests.checks.evidence_builder import EHLO, GREETING, said
+from smtpprobe.evidence import Endpoint, Evidence, Phase
+from smtpprobe.report import Severity
+from tests.checks.evidence_builder import EHLO, GREETING, endpoint, given, said
 from tests.checks.policy_scenarios import spoken, tried
 
 
@@ -21,6 +23,19 @@ def test_only_old_versions_are_spoken_only_where_the_server_refused_the_new_ones
     limited = found(spoken("TLSv1.1", unfinished=(missing,)))
     assert "tls-versions-old-only" not in limited
     assert limited["tls-versions-unfinished"] == {"versions": (missing,), "detail": "the server said 421"}
+
+
+@pytest.mark.parametrize(
+    ("at", "severity"),
+    [(endpoint(), Severity.INFO), (given(587), Severity.WARNING), (endpoint(port=587), Severity.INFO)],
+    ids=["relay", "submission", "submission on an MX host"],
+)
+def test_old_versions_beside_new_ones_matter_to_mail_programs(at: Endpoint, severity: Severity) -> None:
+    """RFC 8997 3 forbids them there; between servers they are better than clear text."""
+    made = spoken("TLSv1.1", "TLSv1.2")
+    talk = replace(made.conversations[0], endpoint=at)
+    report = judge(replace(made, conversations=(talk,), endpoints=(at,)))
+    assert {each.severity for each in report.findings if each.id == "tls-versions-old-too"} == {severity}
 
 
 def test_what_could_not_be_tried_is_not_said_to_be_refused() -> None:
