@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from typing import IO, TYPE_CHECKING, Final
 
+from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.layout import cut, describe_terminal
 from smtpprobe.render.words import label, standing_word
@@ -48,12 +50,12 @@ class Teller:
 
     def reading(self, taken: Taken) -> None:
         """Tell how many targets were read so far."""
-        self._show(label(self._language, "scan", "reading", count=f"{taken.targets:,}"))
+        self._show(label(self._language, "scan", "reading", count=self._number(taken.targets)))
 
     def tick(self, progress: Progress) -> None:
         """Tell how far the scan has come."""
         if progress.is_draining:
-            self._show(label(self._language, "scan", "draining", running=f"{progress.running:,}"))
+            self._show(label(self._language, "scan", "draining", running=self._number(progress.running)))
             return
         now_s = time.monotonic()
         elapsed_s = max(now_s - progress.began_s, 1e-6)
@@ -63,28 +65,31 @@ class Teller:
                 self._language,
                 "scan",
                 "progress",
-                done=f"{progress.written:,}",
-                total=f"{progress.targets:,}",
-                rate=f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}",
-                running=f"{progress.running:,}",
+                done=self._number(progress.written),
+                total=self._number(progress.targets),
+                rate=self._number(round(rate)) if rate >= 10 else writing.decimal(f"{rate:.1f}", self._language),
+                running=self._number(progress.running),
             )
         ]
         left = progress.targets - progress.written
         if rate > 0 and left:
-            parts.append(label(self._language, "scan", "left", time=span(left / rate)))
+            parts.append(label(self._language, "scan", "left", time=span(left / rate, self._language)))
         if progress.failures:
-            kinds = ", ".join(f"{kind} {count:,}" for kind, count in progress.failures.most_common(SHOWN_KINDS))
+            kinds = self._listed(
+                f"{label(self._language, 'failure', kind)} {self._number(count)}"
+                for kind, count in progress.failures.most_common(SHOWN_KINDS)
+            )
             parts.append(label(self._language, "scan", "failed", kinds=kinds))
-        self._show("; ".join(parts))
+        self._show(writing.clauses(parts, self._language))
 
     def flow(self, flow: Flow) -> None:
         """Tell how far a distributed scan has come."""
         if not flow.workers:
             self._show(label(self._language, "scan", "no-workers"))
         elif flow.is_draining:
-            self._show(label(self._language, "scan", "workers-draining", workers=f"{flow.workers:,}"))
+            self._show(label(self._language, "scan", "workers-draining", workers=self._number(flow.workers)))
         elif flow.stage:
-            done, total, workers = (f"{each:,}" for each in (flow.parts_done, flow.parts, flow.workers))
+            done, total, workers = map(self._number, (flow.parts_done, flow.parts, flow.workers))
             self._show(label(self._language, "scan", f"stage-{flow.stage}", done=done, total=total, workers=workers))
 
     def summary(self, outcome: Outcome) -> None:
@@ -95,10 +100,10 @@ class Teller:
             return
         self.say(
             "summary",
-            targets=f"{progress.targets:,}",
-            endpoints=f"{progress.endpoints:,}",
-            connections=f"{progress.connections:,}",
-            time=span(time.monotonic() - progress.began_s),
+            targets=self._number(progress.targets),
+            endpoints=self._number(progress.endpoints),
+            connections=self._number(progress.connections),
+            time=span(time.monotonic() - progress.began_s, self._language),
         )
         counts = [
             label(
@@ -106,18 +111,18 @@ class Teller:
                 "scan",
                 "outcomes",
                 outcome=standing_word(self._language, standing),
-                count=f"{progress.outcomes[standing]:,}",
+                count=self._number(progress.outcomes[standing]),
             )
             for standing in Standing
             if progress.outcomes[standing]
         ]
         if counts:
-            self._line("  " + ", ".join(counts))
+            self._line("  " + self._listed(counts))
         if progress.left_alone:
-            self.say("left-alone", count=f"{progress.left_alone:,}")
+            self.say("left-alone", count=self._number(progress.left_alone))
         self._about_input(taken)
         if not outcome.is_complete:
-            self.say("unfinished", done=f"{progress.written:,}", total=f"{progress.targets:,}")
+            self.say("unfinished", done=self._number(progress.written), total=self._number(progress.targets))
 
     def plan(self, estimate: Estimate, taken: Taken, limits: Limits) -> None:
         """Tell what a scan would cost."""
@@ -128,20 +133,26 @@ class Teller:
                 self._language,
                 "scan",
                 "plan-targets",
-                targets=f"{total:,}",
-                names=f"{estimate.names:,}",
-                addresses=f"{estimate.addresses:,}",
+                targets=self._number(total),
+                names=self._number(estimate.names),
+                addresses=self._number(estimate.addresses),
             ),
-            label(self._language, "scan", "plan-questions", count=f"{estimate.questions:,}"),
+            label(self._language, "scan", "plan-questions", count=self._number(estimate.questions)),
             label(
                 self._language,
                 "scan",
                 "plan-endpoints",
-                count=f"{estimate.endpoints:,}",
-                connections=f"{limits.concurrency:,}",
+                count=self._number(estimate.endpoints),
+                connections=self._number(limits.concurrency),
             ),
-            *([] if limits.rate is None else [label(self._language, "scan", "plan-rate", rate=f"{limits.rate:g}")]),
-            label(self._language, "scan", "plan-time", time=span(estimate.seconds), seconds=f"{ASSUMED_SESSION_S:g}"),
+            *([] if limits.rate is None else [label(self._language, "scan", "plan-rate", rate=limits.rate)]),
+            label(
+                self._language,
+                "scan",
+                "plan-time",
+                time=span(estimate.seconds, self._language),
+                seconds=ASSUMED_SESSION_S,
+            ),
             label(self._language, "scan", "plan-nothing"),
         ]
         sys.stdout.write("".join(f"{line}\n" for line in lines))
@@ -149,13 +160,19 @@ class Teller:
 
     def _about_input(self, taken: Taken) -> None:
         if taken.duplicates:
-            self.say("duplicates", count=f"{taken.duplicates:,}")
+            self.say("duplicates", count=self._number(taken.duplicates))
         if taken.bad:
-            self.say("bad", count=f"{taken.bad:,}")
+            self.say("bad", count=self._number(taken.bad))
             for bad in taken.shown:
                 self._line(
                     "  " + label(self._language, "scan", "bad-line", line=bad.line, text=bad.text or "-", why=bad.why)
                 )
+
+    def _number(self, count: int) -> str:
+        return writing.number(count, self._language)
+
+    def _listed(self, members: Iterable[str]) -> str:
+        return writing.together(members, self._language)
 
     # --- the line ---------------------------------------------------------------------------------------------------
 
@@ -183,15 +200,19 @@ class Teller:
         self._stream.flush()
 
 
-def span(seconds: float) -> str:
+def span(seconds: float, language: str) -> str:
     """A time as people read it: ``0.4 s``, ``12 s``, ``3:05 min``, ``2:40 h``, ``5 d 3 h``."""
+
+    def unit(name: str, value: str | int) -> str:
+        return label(language, "unit", name, value=value)
+
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return unit("seconds", writing.decimal(f"{seconds:.1f}", language))
     whole = round(seconds)
     if whole < 60:
-        return f"{whole} s"
+        return unit("seconds", whole)
     if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02d} min"
+        return unit("minutes", f"{whole // 60}:{whole % 60:02d}")
     if whole < 48 * 3600:
-        return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+        return unit("hours", f"{whole // 3600}:{whole % 3600 // 60:02d}")
+    return f"{unit('days', whole // 86400)} {unit('hours', whole % 86400 // 3600)}"

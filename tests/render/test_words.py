@@ -51,6 +51,7 @@ IDS: Final[Mapping[str, AbstractSet[str]]] = {
         *(str(read_tls_rpt(each).problem) for each in BAD_REPORT_RECORDS),
     },
     "trial": {"starttls-injection", "starttls-unadvertised", "mail-without-tls", "relay"},
+    "policy-mode": {"enforce", "testing"},
     "tls": {"wrong-name", "self-signed", "issuer-missing", "unknown-issuer", "expired", "not-yet-valid"},
 }
 """Table of the labels -> the ids that can come."""
