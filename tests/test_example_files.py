@@ -333,7 +333,7 @@ def pytest_run(at: Surroundings, file: Path) -> subprocess.CompletedProcess[str]
 
 def test_the_test_suite_passes(here: Surroundings) -> None:
     ended = pytest_run(here, EXAMPLES / "test_suite" / "test_mail.py")
-    assert (ended.returncode, ended.stdout.splitlines()[-1].split(" in ")[0]) == (0, "5 passed"), ended.stdout
+    assert (ended.returncode, ended.stdout.splitlines()[-1].split(" in ")[0]) == (0, "6 passed"), ended.stdout
 
 
 def test_the_test_suite_fails_where_a_server_does(broken: Surroundings) -> None:

@@ -9,13 +9,14 @@ where smtpprobe is installed, so it imports nothing but pytest until a fixture i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from smtpprobe.errors import SmtpprobeError
+from smtpprobe.errors import ConfigError, SmtpprobeError
 
 if TYPE_CHECKING:
     from smtpprobe.evidence import Evidence, Options, Target
@@ -87,16 +88,20 @@ class Health:
 
         language = "en"
         yield f"{escape(self.target)}: {self.outcome}"
+        alike: dict[tuple[str, str, str], list[str]] = {}
         for finding in self.problems:
             words = finding_words(finding, language)
-            yield ""
-            yield f"{label(language, 'severity', finding.severity)}: {words.title} [{escape(finding.id)}]"
+            title = f"{label(language, 'severity', finding.severity)}: {words.title} [{escape(finding.id)}]"
             where = " ".join(filter(None, (finding.where.host, finding.where.endpoint)))
-            if where:
-                yield f"  {label(language, 'finding', 'where')}: {escape(where)}"
-            if words.meaning:
-                yield f"  {words.meaning}"
-            for number, step in enumerate(filter(None, map(str.strip, words.fix.splitlines())), start=1):
+            alike.setdefault((title, words.meaning, words.fix), []).append(escape(where))
+        for (title, meaning, fix), places in alike.items():
+            yield ""
+            yield title
+            if any(places):
+                yield f"  {label(language, 'finding', 'where')}: {', '.join(filter(None, places))}"
+            if meaning:
+                yield f"  {meaning}"
+            for number, step in enumerate(filter(None, map(str.strip, fix.splitlines())), start=1):
                 yield f"  {number}. {step}"
         for id_ in self.missing:
             yield ""
@@ -281,7 +286,10 @@ def _plan(target: str, expected: Mapping[str, Any]) -> Plan:
     from smtpprobe.expectations.reading import parse_config
 
     text = f"targets.this.target = {_toml(target)}\ntargets.this.expect = {_toml(expected)}\n"
-    return plan(parse_config(text.encode(), "expect"), "this")
+    try:
+        return plan(parse_config(text.encode(), "expect"), "this")
+    except ConfigError as error:  # nobody wrote these lines and tables
+        raise ConfigError(re.sub(r"^expect:\d+: targets\.this\.", "", str(error), flags=re.MULTILINE)) from error
 
 
 def _toml(value: Any) -> str:

@@ -114,6 +114,23 @@ def test_a_failure_says_what_is_wrong_and_how_to_mend_it(suite: pytest.Pytester,
     )
 
 
+def test_a_problem_of_several_places_is_told_once(suite: pytest.Pytester, world: SmallWorld) -> None:
+    code = f"""
+    import msgspec
+
+    def test_mail(smtp_health):
+        health = smtp_health("{world.target("refusing")}")
+        (finding,) = health.problems
+        other = msgspec.structs.replace(finding, where=msgspec.structs.replace(finding.where, port=26))
+        object.__setattr__(health, "problems", (finding, other))
+        said = str(health).splitlines()
+        (where,) = [line for line in said if line.startswith("  Where: ")]
+        assert where.count(finding.where.address + ":") == 2
+        assert sum(line.startswith("error: ") for line in said) == 1
+    """
+    run(suite, code).assert_outcomes(passed=1)
+
+
 def test_what_is_not_known_is_not_ok_and_no_finding(suite: pytest.Pytester, world: SmallWorld) -> None:
     code = f"""
     def test_mail(smtp_health):
@@ -164,7 +181,7 @@ def test_what_a_server_is_to_be_like(suite: pytest.Pytester, world: SmallWorld) 
         assert [each.id for each in health.problems] == ["expectation-not-met"] * 2
         assert {{each.params["expectation"] for each in health.problems}} == {{"auth", "size"}}
         assert smtp_health(TARGET, expect={{"replies": ["noop -> 250"]}}).ok
-        with pytest.raises(ConfigError, match="expect:2: .*sise.*did you mean 'size'"):
+        with pytest.raises(ConfigError, match="^expect.sise: there is no such key; did you mean 'size'"):
             smtp_health(TARGET, expect={{"sise": 5}})
     """
     run(suite, code).assert_outcomes(passed=1)

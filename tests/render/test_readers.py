@@ -33,7 +33,54 @@ def test_promtool_finds_nothing_to_mend_in_our_metrics(promtool: Run, make: Call
 def test_promtool_takes_the_alerts_of_the_examples(promtool: Run) -> None:
     ended = promtool(["check", "rules", str(ALERTS)])
     assert ended.returncode == 0, ended.stderr
-    assert "4 rules found" in ended.stdout
+    assert "5 rules found" in ended.stdout
+
+
+LIFE = """\
+rule_files: [{alerts}]
+evaluation_interval: 10m
+tests:
+  - interval: 10m
+    input_series:
+      - series: 'smtpprobe_status{{target="a", status="error"}}'
+        values: '0 0 1x20'
+      - series: 'smtpprobe_status{{target="busy", status="inconclusive"}}'
+        values: '1 0 1 0 1 1 1 1 0 1x20'
+      - series: 'smtpprobe_endpoint_serving{{target="a", host="mx.a", address="192.0.2.1", port="25", role="smtp"}}'
+        values: '1 0 1 1 0 1 1 0 1x20'
+      - series: 'smtpprobe_timestamp_seconds{{target="a"}}'
+        values: '0x20'
+      - series: 'smtpprobe_certificate_not_after_timestamp_seconds{{target="a", host="mx", address="1", port="25"}}'
+        values: '1210000 1210000 _ _ 1210000'
+      - series: 'smtpprobe_certificate_not_after_timestamp_seconds{{target="a", host="mx", address="2", port="25"}}'
+        values: '9999999x20'
+    alert_rule_test:
+{expected}
+"""
+
+
+def test_the_alerts_of_the_examples_fire_when_they_should(promtool: Run, tmp_path: Path) -> None:
+    """Not for a server that puts us off now and then, and not again and again for one thing."""
+    firing = {
+        "MailServersFaulty": {"40m": 0, "50m": 1},
+        "MailServersUnknown": {"200m": 0, "210m": 1},
+        "MailFlapping": {"60m": 0, "70m": 1},
+        "MailProbeMissing": {"60m": 0, "70m": 1},
+        "MailCertificateEndsSoon": {"0m": 0, "20m": 1, "30m": 1, "90m": 1},
+    }
+    asked = [(name, at, count) for name, times in firing.items() for at, count in times.items()]
+    file = tmp_path / "life.yml"
+    expected = "".join(f"      - {{eval_time: {at}, alertname: {name}}}\n" for name, at, count in asked if not count)
+    file.write_text(LIFE.format(alerts=ALERTS, expected=expected))
+    quiet = promtool(["test", "rules", str(file)])
+    assert quiet.returncode == 0, quiet.stdout + quiet.stderr
+    for name, at, _ in (each for each in asked if each[2]):
+        file.write_text(LIFE.format(alerts=ALERTS, expected=f"      - {{eval_time: {at}, alertname: {name}}}\n"))
+        loud = promtool(["test", "rules", str(file)])
+        said = loud.stdout + loud.stderr
+        assert loud.returncode == 1, (name, at)
+        assert said.count("Labels:") == 1, said
+        assert name != "MailCertificateEndsSoon" or "address=" not in said, "one alert for all addresses of a host"
 
 
 # --- Jenkins --------------------------------------------------------------------------------------------------------
