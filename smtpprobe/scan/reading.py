@@ -6,20 +6,22 @@ the reading goes on. Nothing is held in memory but the line at hand.
 
 from __future__ import annotations
 
-import csv
+import codecs
 import io
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import msgspec
 
 from smtpprobe.errors import OptionError, TargetError
 from smtpprobe.evidence import Target, TargetKind
 from smtpprobe.names import quoted
+from smtpprobe.scan.tables import BadLine, delimiter_of, name_of, names_of, rows_of
 from smtpprobe.scan.unpacking import unpacked
 from smtpprobe.targets import parse_target
 
@@ -28,6 +30,9 @@ MAX_LINE: Final = 64 * 1024
 
 MAX_DIGITS: Final = 6
 """Of the number of a column; no line has so many."""
+
+MAX_NAMES: Final = 20
+"""So many columns are named where the one that is asked for is missing."""
 
 MAX_SHOWN: Final = 5
 """So many bad lines are kept to be shown."""
@@ -56,9 +61,9 @@ class Bad(msgspec.Struct, frozen=True):
 def read_entries(path: str, column: str | None = None) -> Iterator[Entry | Bad]:
     """Read targets from a file, or from the standard input where the path is ``-``.
 
-    The ending says what it is: ``.csv``, ``.tsv`` and ``.ndjson`` or ``.jsonl`` need a column; anything else is a list,
-    in which ``#`` begins a comment and of several words on a line the first counts. ``.gz`` and ``.zst`` behind it are
-    decompressed.
+    The ending says what it is: ``.csv`` (with commas, semicolons or tabs), ``.tsv``, and ``.ndjson`` or ``.jsonl`` need
+    a column; anything else is a list, in which ``#`` begins a comment and of several words on a line the first counts.
+    ``.gz`` and ``.zst`` behind it are decompressed. The text is UTF-8, or UTF-16 where a byte order mark says so.
 
     Args:
         column: the column or field that names the target. For a list: the number of the word, from 1.
@@ -74,7 +79,7 @@ def read_entries(path: str, column: str | None = None) -> Iterator[Entry | Bad]:
         if ".ndjson" in kind or ".jsonl" in kind:
             yield from _of_objects(stream, _needed(column, path))
         elif ".csv" in kind or ".tsv" in kind or (column is not None and number is None):
-            yield from _of_table(stream, _needed(column, path), number, "\t" if ".tsv" in kind else ",")
+            yield from _of_table(stream, _needed(column, path), number, is_tabbed=".tsv" in kind)
         else:
             yield from _of_list(stream, 1 if number is None else number)
 
@@ -98,10 +103,15 @@ def _needed(column: str | None, path: str) -> str:
 @contextmanager
 def _opened(path: str) -> Iterator[IO[str]]:
     if path == STDIN:
-        yield io.TextIOWrapper(sys.stdin.buffer, "utf-8-sig", errors="backslashreplace")
+        yield _text(sys.stdin.buffer)
         return
     with Path(path).open("rb") as raw, unpacked(path, raw) as stream:
-        yield io.TextIOWrapper(stream, "utf-8-sig", errors="backslashreplace")
+        yield _text(stream)
+
+
+def _text(stream: Any) -> IO[str]:
+    is_wide = stream.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return io.TextIOWrapper(stream, "utf-16" if is_wide else "utf-8-sig", errors="backslashreplace")
 
 
 def _of_list(stream: IO[str], word: int) -> Iterator[Entry | Bad]:
@@ -118,39 +128,27 @@ def _of_list(stream: IO[str], word: int) -> Iterator[Entry | Bad]:
             yield _entry(number, content[word - 1])
 
 
-def _of_table(stream: IO[str], column: str, number: int | None, delimiter: str) -> Iterator[Entry | Bad]:
-    too_long: list[int] = []
-
-    def lines() -> Iterator[str]:
-        for number, text in _lines(stream):
-            if text is None:
-                too_long.append(number)
-            yield "\n" if text is None else text.replace("\0", "") + "\n"
-
-    rows = csv.reader(lines(), delimiter=delimiter)
+def _of_table(stream: IO[str], column: str, number: int | None, *, is_tabbed: bool) -> Iterator[Entry | Bad]:
+    lines = _lines(stream)
+    first = next((line for line in lines if line[1] != ""), None)
+    if first is None:
+        return
+    delimiter = "\t" if is_tabbed else delimiter_of(first[1] or "", column if number is None else None)
     index = None if number is None else number - 1
-    while True:
-        row: list[str] | None = None
-        try:
-            row = next(rows, None)
-        except csv.Error as error:
-            yield Bad(rows.line_num, "", str(error))
+    for row in rows_of(chain([first], lines), delimiter):
+        if isinstance(row, BadLine):
+            yield _too_long(row.line) if row.why is None else Bad(row.line, _shown(row.text), row.why)
+        elif not any(row.cells):
             continue
-        finally:
-            yield from map(_too_long, too_long)
-            too_long.clear()
-        if row is None:
-            return
-        if not any(row):
-            continue
-        if index is None:
-            names = [name.strip().lower() for name in row]
-            if column.strip().lower() not in names:
-                raise OptionError(f"there is no column {quoted(column)}; there are {', '.join(map(quoted, row[:20]))}")
-            index = names.index(column.strip().lower())
+        elif index is None:
+            names = names_of(row.cells)
+            if name_of(column) not in names:
+                there = ", ".join(map(quoted, row.cells[:MAX_NAMES]))
+                raise OptionError(f"there is no column {quoted(column)}; there are {there}")
+            index = names.index(name_of(column))
         else:
-            text = row[index].strip() if index < len(row) else ""
-            yield _entry(rows.line_num, text) if text else Bad(rows.line_num, _shown(delimiter.join(row)), "empty")
+            text = row.cells[index].strip() if index < len(row.cells) else ""
+            yield _entry(row.line, text) if text else Bad(row.line, _shown(delimiter.join(row.cells)), "empty")
 
 
 def _of_objects(stream: IO[str], field: str) -> Iterator[Entry | Bad]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import json
@@ -67,6 +66,21 @@ def test_a_mark_in_front_and_the_ends_of_lines_of_any_system_are_understood(
     ]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["list", "list.gz", "list.zst", "t.tsv", "-"])
+def test_text_of_two_bytes_a_character_is_read_where_it_is_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, name: str
+) -> None:
+    data = "\ufeffdomain\r\nbücher.example\r\nb.example\r\n".encode(encoding)
+    if name == "-":
+        stdin(monkeypatch, data)
+        entries = list(read_entries(name))
+    else:
+        packed = gzip.compress(data) if name == "list.gz" else zstandard.compress(data) if name == "list.zst" else data
+        entries = read(tmp_path, name, packed, "domain" if name == "t.tsv" else None)
+    assert targets(entries)[-2:] == [(2, "bücher.example"), (3, "b.example")]
+
+
 def test_a_target_is_read_as_everywhere(tmp_path: Path) -> None:
     texts = ["192.0.2.1", "[2001:db8::1]:587", "me@example.org", "smtps://mx.example.org", "BÜCHER.example", "x.org:26"]
     entries = read(tmp_path, "list", "\n".join(texts).encode())
@@ -122,12 +136,54 @@ def test_a_row_that_is_too_long_is_one_bad_line(tmp_path: Path, note: str) -> No
     assert bad(entries) == ([] if is_fit else [3])
 
 
-def test_a_quote_that_is_never_closed_is_a_bad_line_and_not_the_end(tmp_path: Path) -> None:
-    half = "x" * (csv.field_size_limit() // 4)
-    lines = "\n".join([half] * 4)  # a bit more than a field may have, in lines that are not too long
-    entries = read(tmp_path, "t.csv", f'd,n\na.example,"{lines}\nb.example,\n'.encode(), "d")
-    assert bad(entries) == [5]
-    assert targets(entries) == [(6, "b.example")]
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"b.example,\n",
+        b"b.example,\n" * 3 + b'c.example,"with, comma"\n',
+        b'b.example,\n"c.example",\n',
+        b'b.example,"on two\nlines"\nc.example,\n',
+        b"b.example,\n" * 20_000,  # more than a row may have
+    ],
+    ids=["end", "a quote later", "a quote at once", "a row of two lines", "much"],
+)
+def test_a_quote_that_is_never_closed_is_one_bad_line_whatever_follows(tmp_path: Path, behind: bytes) -> None:
+    whole = targets(read(tmp_path, "whole.csv", b"d,n\na.example,\n" + behind, "d"))
+    entries = read(tmp_path, "t.csv", b'd,n\na.example,"open\n' + behind, "d")
+    assert [(each.line, each.text, each.why) for each in entries if isinstance(each, Bad)] == [
+        (2, 'a.example,"open', "a quote that begins here is never closed")
+    ]
+    assert targets(entries) == whole[1:]
+
+
+def test_quotes_that_are_odd_within_a_line_spoil_nothing(tmp_path: Path) -> None:
+    data = b'd,n\n"a.example" ,x\nb.example,5" disk\n"c.example","a "quoted" word"\nd.example,""\n'
+    entries = read(tmp_path, "t.csv", data, "d")
+    assert targets(entries) == [(2, "a.example"), (3, "b.example"), (4, "c.example"), (5, "d.example")]
+    assert bad(entries) == []
+
+
+def test_two_quotes_that_are_never_closed_are_two_bad_lines(tmp_path: Path) -> None:
+    data = b'n,d\n"one,a.example\ntwo,b.example\n"three,c.example\nfour,d.example\n'
+    entries = read(tmp_path, "t.csv", data, "d")
+    assert (bad(entries), targets(entries)) == ([2, 4], [(3, "b.example"), (5, "d.example")])
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize(("column", "first"), [("Domain", 2), ("2", 1)])
+def test_a_table_has_the_delimiter_that_its_header_shows(
+    tmp_path: Path, delimiter: str, column: str, first: int
+) -> None:
+    rows = [["id", "domain", "price, in euros"], ["1", "a.example", "1,50"], ["2", "b.example", ""]]
+    data = "".join(delimiter.join(f'"{each}"' if delimiter in each else each for each in row) + "\r\n" for row in rows)
+    entries = read(tmp_path, "t.csv", b"\xef\xbb\xbf\r\n" + data.encode(), column)
+    assert targets(entries)[-2:] == [(3, "a.example"), (4, "b.example")]
+    assert len(entries) == 4 - first
+
+
+def test_the_columns_of_a_table_with_semicolons_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="no column 'host'; there are 'id', 'domain'"):
+        read(tmp_path, "t.csv", b"id;domain\n1;a.example\n", "host")
 
 
 def test_a_column_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
@@ -192,7 +248,7 @@ def test_a_damaged_file_does_not_pass_for_a_short_one(tmp_path: Path, kind: str)
 
 
 def stdin(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    monkeypatch.setattr(reading.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))  # type: ignore[attr-defined]
+    monkeypatch.setattr(reading.sys, "stdin", SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(data))))  # type: ignore[attr-defined]
 
 
 def test_the_standard_input_is_a_list_or_with_a_column_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
