@@ -12,7 +12,7 @@ _PERMANENT: Final = re.compile(
 )
 _TEMPORARY: Final = re.compile(
     r"\btemporar(?:y|ily)\b|(?<!not )\b(?:try|retry|trying|come back) (?:again|later|back)\b|\bdeferred\b"
-    r"|\bin (?:a few|some|[0-9]{1,4}) (?:seconds|minutes|hours)\b|\bvorübergehend|\bspäter\b|\btemporaire"
+    r"|\b(?:in|for) (?:a few|some|[0-9]{1,4}) (?:seconds|minutes|hours)\b|\bvorübergehend|\bspäter\b|\btemporaire"
     r"|\bplus tard\b|\bmás tarde\b|\btemporalmente\b|\bpiù tardi\b|\bmais tarde\b|稍后|稍後|暂时",
     re.IGNORECASE,
 )

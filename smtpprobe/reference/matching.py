@@ -43,6 +43,8 @@ _ABOUT_MAILBOX: Final = frozenset(
 """Categories in which the address in the text is the recipient's."""
 _LASTING: Final = frozenset({"mailbox_disabled", "mailbox_moved", "user_unknown", "domain_unknown", "domain_no_mail"})
 """Categories that waiting does not change: odd after a temporary code."""
+_PASSES_WHERE_SAID: Final = _LASTING | {"auth_failed"}
+"""Categories that mostly last, but pass where code and words both say so: a locked account, a mailbox that moves."""
 
 
 class Match(NamedTuple):
@@ -226,14 +228,16 @@ def _is_success(verdict: _Verdict, digit: str) -> bool:
 def _retry(verdict: _Verdict, digit: str, of_diagnosis: str | None, category: str, text: str) -> str:
     """Tell whether waiting helps: by the words, if it is their row that knows; else by the class of the code.
 
-    What mostly lasts, as a closed mailbox, passes where code and words both say so.
+    A server that permanently refuses TLS has none (RFC 3207 4: 454 is for what passes).
     """
     if _is_success(verdict, digit):
         return "n.a."
     if verdict.retry is not None:
         return verdict.retry
-    if digit == "4" and category in _LASTING and _sounds_temporary(text):
+    if digit == "4" and category in _PASSES_WHERE_SAID and _sounds_temporary(text):
         return "yes"
+    if digit == "5" and category == "tls_problem":
+        return "no"
     if of_diagnosis is not None and verdict.confidence in ("certain", "likely"):
         return of_diagnosis
     return "yes" if digit == "4" else "no"

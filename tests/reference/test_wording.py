@@ -143,6 +143,7 @@ def test_any_row_of_known_words_is_read(words: list[str]) -> None:
         ("permanently refused", True, False),
         ("Do not try again", True, False),
         ("come back later", False, True),
+        ("banned for 30 minutes", False, True),
         ("temporarily deferred", False, True),
         ("bitte später noch einmal", False, True),
         ("veuillez réessayer plus tard", False, True),
