@@ -26,7 +26,7 @@ import msgspec
 from smtpprobe.errors import SmtpprobeError
 from smtpprobe.evidence import Fact
 from smtpprobe.report import Severity
-from smtpprobe.watching import STAGES, Problem, Sighting, change
+from smtpprobe.watching import STAGES, Problem, Sighting, change, known
 
 HISTORY_SCHEMA: Final = "smtpprobe/history/1"
 """Name and version of the JSON form."""
@@ -301,7 +301,7 @@ def past(target: str, sightings: tuple[Sighting, ...], kept: int) -> Past:
     for each in sightings:
         statuses[each.status.value] += 1
         changes += before is not None and change(before, each) is not None
-        before = each
+        before = known(before, each)
     return Past(
         target=target,
         kept=kept,

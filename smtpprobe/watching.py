@@ -134,17 +134,38 @@ class Line(Sighting, frozen=True, kw_only=True):
 
 
 def change(before: Sighting | None, after: Sighting) -> Change | None:
-    """Compare a probe with the one before; None where neither the status nor the kinds of problems differ."""
+    """Compare a probe with what was `known` before; None where neither the status nor the kinds of problems differ."""
     old = () if before is None else tuple(each.id for each in before.problems)
     new = tuple(each.id for each in after.problems)
-    if before is not None and (before.status, set(old)) == (after.status, set(new)):
-        return None
-    return Change(
+    still = {each.id for each in known(before, after).problems}
+    found = Change(
         before=None if before is None else before.status,
         after=after.status,
         appeared=tuple(each for each in new if each not in old),
-        gone=tuple(each for each in old if each not in new),
+        gone=tuple(each for each in old if each not in still),
     )
+    is_news = found.before is not found.after or found.appeared or found.gone
+    return found if is_news else None
+
+
+def known(before: Sighting | None, after: Sighting) -> Sighting:
+    """What is known once a probe is over: what it saw, and where more endpoints are silent than before, what there was
+    before; what they would have shown is neither gone now nor new when they are back.
+
+    Args:
+        before: what was known until then.
+    """
+    if before is None or (_silent(after) <= _silent(before) and (after.endpoints > 0 or before.endpoints == 0)):
+        return after
+    seen = {each.id for each in after.problems}
+    unseen = (each for each in before.problems if each.id not in seen and each.severity is not Severity.INCONCLUSIVE)
+    return msgspec.structs.replace(
+        after, problems=(*after.problems, *unseen), endpoints=before.endpoints, answering=before.answering
+    )
+
+
+def _silent(seen: Sighting) -> int:
+    return seen.endpoints - seen.answering
 
 
 # --- the end --------------------------------------------------------------------------------------------------------

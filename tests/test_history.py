@@ -8,6 +8,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from smtpprobe.history import VERSION, History, HistoryError, past, read_history
@@ -62,6 +63,11 @@ def test_what_comes_and_goes_is_counted(file: str) -> None:
     (problem,) = found.problems
     assert (problem.id, problem.probes, problem.is_present) == ("starttls-refused", 3, False)
     assert (problem.first, problem.last) == (NOON + timedelta(minutes=4), NOON + timedelta(minutes=11))
+
+
+def test_what_a_silent_server_does_not_show_is_no_change() -> None:
+    silent = msgspec.structs.replace(seen(1, "a"), answering=1)
+    assert past("example.org", (seen(0, "a", "b"), silent, seen(2, "a", "b")), 3).changes == 0
 
 
 def test_durations_are_those_of_the_probes_that_came_so_far() -> None:

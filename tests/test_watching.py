@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from smtpprobe.report import Outcome, Severity
@@ -19,6 +20,7 @@ from smtpprobe.watching import (
     change,
     final_outcome,
     is_met,
+    known,
     put_off_by,
     sighting,
 )
@@ -78,6 +80,41 @@ def test_the_same_again_is_no_change() -> None:
 def test_a_change_names_what_came_and_what_went() -> None:
     found = change(seen(Severity.WARNING, "a", "b"), seen(Severity.ERROR, "b", "c"))
     assert found == Change(before=Severity.WARNING, after=Severity.ERROR, appeared=("c",), gone=("a",))
+
+
+def changes(*each: Sighting) -> list[tuple[tuple[str, ...], tuple[str, ...]] | None]:
+    """What came and went at each probe but the first; None: nothing."""
+    found, before = [], each[0]
+    for after in each[1:]:
+        new = change(before, after)
+        found.append(None if new is None else (new.appeared, new.gone))
+        before = known(before, after)
+    return found
+
+
+def answering(seen_: Sighting, answering: int, endpoints: int = 2) -> Sighting:
+    return msgspec.structs.replace(seen_, endpoints=endpoints, answering=answering)
+
+
+def test_what_a_silent_server_does_not_show_is_neither_gone_nor_new_afterwards() -> None:
+    well = answering(seen(Severity.WARNING, "expired"), 2)
+    put_off = msgspec.structs.replace(
+        answering(seen(Severity.INCONCLUSIVE), 1), problems=(Problem(id="greylisted", severity=Severity.INCONCLUSIVE),)
+    )
+    assert changes(well, put_off, put_off, well) == [(("greylisted",), ()), None, ((), ("greylisted",))]
+    nowhere = answering(seen(Severity.INCONCLUSIVE, "mx-lookup-timeout"), 0, endpoints=0)
+    assert changes(well, nowhere, well) == [(("mx-lookup-timeout",), ()), ((), ("mx-lookup-timeout",))]
+
+
+def test_what_is_mended_while_a_server_is_silent_is_gone_when_it_is_back() -> None:
+    well, down = answering(seen(Severity.WARNING, "expired"), 2), answering(seen(Severity.ERROR, "refused"), 1)
+    assert changes(well, down, answering(seen(), 2)) == [(("refused",), ()), ((), ("refused", "expired"))]
+
+
+def test_what_a_server_that_was_given_up_had_is_gone() -> None:
+    assert changes(answering(seen(Severity.WARNING, "expired"), 2), answering(seen(), 1, endpoints=1)) == [
+        ((), ("expired",))
+    ]
 
 
 def test_another_problem_of_the_same_weight_is_a_change() -> None:

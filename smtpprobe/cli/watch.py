@@ -125,10 +125,11 @@ def command(
     from smtpprobe.cli.reporting import make_ready
     from smtpprobe.cli.screen import make_screen
     from smtpprobe.report import Severity
-    from smtpprobe.watching import Pace, Sighting, Until, change, final_outcome, is_met, sighting
+    from smtpprobe.watching import Pace, Sighting, Until, change, final_outcome, is_met, known, sighting
 
     wanted = Until(until) if until is not None else None
     latest: list[Sighting | None] = [None] * len(parsed)
+    so_far = list(latest)
     make_ready("text")
     with ExitStack() as stack:
         kept = None
@@ -143,9 +144,9 @@ def command(
         screen.begin()
         for seen in probes:
             new = sighting(run[seen.number].judge(seen.evidence), Severity(fail_on))
-            changed = change(latest[seen.number], new)
+            changed = change(so_far[seen.number], new)
             is_first = latest[seen.number] is None
-            latest[seen.number] = new
+            latest[seen.number], so_far[seen.number] = new, known(so_far[seen.number], new)
             if kept is not None:
                 kept.add(new)
             screen.take(seen.number, new, changed, seen.pause_s)
