@@ -24,6 +24,7 @@ from smtpprobe.checks.reading import (
     refuses_client,
     took_ehlo,
 )
+from smtpprobe.checks.resolution import is_bogus
 from smtpprobe.checks.securing import DaneState, Security, dane_of, policy_of, security
 from smtpprobe.evidence import (
     Conversation,
@@ -31,6 +32,7 @@ from smtpprobe.evidence import (
     Exchange,
     Failure,
     FailureKind,
+    Lookup,
     LookupStatus,
     Phase,
     Reply,
@@ -77,17 +79,25 @@ def _ends_in_dns(evidence: Evidence) -> _Step | None:
     if mx is not None and mx.status is LookupStatus.NXDOMAIN and not any(host.addresses for host in resolution.hosts):
         return _Step(Fate.BOUNCES, "no-domain")
     if mx is not None and mx.status not in (LookupStatus.ANSWERED, LookupStatus.NO_DATA, LookupStatus.NXDOMAIN):
-        return _Step(Fate.DEFERS, "dns-failed")  # RFC 5321 5.1: a temporary error of the look-up
+        return _unanswered([mx])
     if not any(host.addresses for host in resolution.hosts):
-        is_open = _has_open_questions(evidence)
-        return _Step(Fate.DEFERS, "dns-failed") if is_open else _Step(Fate.BOUNCES, "no-address")
+        is_open = _open_questions(evidence)
+        return _unanswered(is_open) if is_open else _Step(Fate.BOUNCES, "no-address")
     return None
 
 
-def _has_open_questions(evidence: Evidence) -> bool:
-    """A host whose address could not be looked up may take the mail later."""
+def _unanswered(lookups: list[Lookup]) -> _Step:
+    """What comes of questions without an answer. RFC 5321 5.1: who gets none keeps the mail and tries again. Everybody
+    whose resolver validates is in that place where signatures are wrong; all else may be the fault of our resolver."""
+    if all(map(is_bogus, lookups)):
+        return _Step(Fate.DEFERS, "dns-failed")
+    return _Step(Fate.UNKNOWN, "dns-unknown")
+
+
+def _open_questions(evidence: Evidence) -> list[Lookup]:
+    """The unanswered questions for addresses of hosts that have none yet: such a host may take the mail."""
     hosts = (each for each in evidence.resolution.hosts if not each.addresses)
-    return any(each.status not in _ANSWERS for host in hosts for each in host.lookups)
+    return [each for host in hosts for each in host.lookups if each.status not in _ANSWERS]
 
 
 _ANSWERS = (LookupStatus.ANSWERED, LookupStatus.NO_DATA, LookupStatus.NXDOMAIN, LookupStatus.OVERRIDDEN)
@@ -111,8 +121,10 @@ def _deliver(evidence: Evidence, sender: Sender) -> Delivery:
                 attempts=tuple(attempts),
             )
     fate = _without_delivery([each.fate for each in attempts])
-    if fate is Fate.BOUNCES and _has_open_questions(evidence):
-        return Delivery(sender=sender, fate=Fate.DEFERS, reason="dns-failed", attempts=tuple(attempts))
+    if fate in (Fate.BOUNCES, Fate.DEFERS) and (is_open := _open_questions(evidence)):
+        step = _unanswered(is_open)
+        if fate is Fate.BOUNCES or step.fate is Fate.UNKNOWN:
+            return Delivery(sender=sender, fate=step.fate, reason=step.reason, attempts=tuple(attempts))
     reason = next((each.reason for each in attempts if each.fate is fate), "nothing-tried")
     return Delivery(sender=sender, fate=fate, reason=reason, attempts=tuple(attempts))
 

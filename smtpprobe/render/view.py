@@ -153,7 +153,7 @@ def view(report: Report, language: str) -> View:
         next_step=_next_step(foremost),
         counts=_counts(report.findings, language),
         hosts=tuple(hosts(report, language)),
-        deliveries=tuple(_delivery(each, language) for each in report.deliveries),
+        deliveries=_deliveries(report.deliveries, language),
         posture_heading=_posture_heading(evidence.posture, language),
         posture=tuple(_posture(evidence.posture, language)) if evidence.posture is not None else (),
         problems=problems,
@@ -237,6 +237,13 @@ _FATES: Final = {
     Fate.BOUNCES: Severity.ERROR,
     Fate.UNKNOWN: Severity.INCONCLUSIVE,
 }
+
+
+def _deliveries(deliveries: tuple[Delivery, ...], language: str) -> tuple[DeliveryView, ...]:
+    """How each kind of sender would fare; where that is the same for all of them, how any would."""
+    views = tuple(_delivery(each, language) for each in deliveries)
+    outcomes = {(each.fate, each.way, each.reason) for each in views}
+    return views if len(outcomes) > 1 else views[:1]
 
 
 def _delivery(delivery: Delivery, language: str) -> DeliveryView:

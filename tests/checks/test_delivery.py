@@ -80,6 +80,7 @@ def lost_after_tls() -> Conversation:
 
 NO_TLS = talk(endpoint(), GREETING, PLAIN_EHLO)
 BROKEN = talk(endpoint(), GREETING, EHLO, STARTTLS, BROKEN_TLS)
+BOGUS = {"extended_error": "6 DNSSEC Bogus"}
 REFUSED_TLS = talk(endpoint(), GREETING, EHLO, said(Phase.STARTTLS, "454 4.7.0 TLS not available"))
 PUT_OFF = talk(endpoint(), said(Phase.GREETING, "421 4.7.0 try again later"))
 REFUSED = talk(endpoint(), said(Phase.GREETING, "554 5.7.1 no"))
@@ -255,8 +256,11 @@ def test_one_server_that_cannot_be_judged_leaves_the_end_open() -> None:
     [
         (Resolution(name=DOMAIN, mx=lookup(DOMAIN, "MX", "0 ."), is_null_mx=True), Fate.BOUNCES, "null-mx"),
         (resolved(mx=lookup(DOMAIN, "MX", status=LookupStatus.NXDOMAIN)), Fate.BOUNCES, "no-domain"),
-        (resolved(mx=lookup(DOMAIN, "MX", status=LookupStatus.SERVFAIL)), Fate.DEFERS, "dns-failed"),
-        (resolved(host(MX1, status=LookupStatus.TIMEOUT)), Fate.DEFERS, "dns-failed"),
+        (resolved(mx=lookup(DOMAIN, "MX", status=LookupStatus.SERVFAIL)), Fate.UNKNOWN, "dns-unknown"),
+        (resolved(mx=lookup(DOMAIN, "MX", status=LookupStatus.UNREACHABLE)), Fate.UNKNOWN, "dns-unknown"),
+        (resolved(mx=lookup(DOMAIN, "MX", status=LookupStatus.SERVFAIL, **BOGUS)), Fate.DEFERS, "dns-failed"),
+        (resolved(host(MX1, status=LookupStatus.TIMEOUT)), Fate.UNKNOWN, "dns-unknown"),
+        (resolved(host(MX1, status=LookupStatus.SERVFAIL, **BOGUS)), Fate.DEFERS, "dns-failed"),
         (resolved(host(MX1, status=LookupStatus.NXDOMAIN)), Fate.BOUNCES, "no-address"),
     ],
 )
@@ -300,6 +304,11 @@ def test_a_machine_without_roots_accuses_neither_the_policy_host_nor_the_servers
 
 def test_a_refusal_is_not_the_end_while_the_address_of_another_host_is_not_known() -> None:
     resolution = resolved(host(MX1, A1), host(MX2, status=LookupStatus.SERVFAIL))
+    for first in (REFUSED, dead(endpoint())):  # which alone would be the end, or a wait
+        made = evidence(first, resolution=resolution)
+        assert fate(made, Sender.OPPORTUNISTIC) == (Fate.UNKNOWN, "dns-unknown")
+    resolution = resolved(host(MX1, A1), host(MX2, status=LookupStatus.SERVFAIL, **BOGUS))
     assert fate(evidence(REFUSED, resolution=resolution), Sender.OPPORTUNISTIC) == (Fate.DEFERS, "dns-failed")
+    assert fate(evidence(dead(endpoint()), resolution=resolution), Sender.OPPORTUNISTIC)[1] == "no-connection"
     resolution = resolved(host(MX1, A1), host(MX2, status=LookupStatus.NXDOMAIN))
     assert fate(evidence(REFUSED, resolution=resolution), Sender.OPPORTUNISTIC) == (Fate.BOUNCES, "refused-5")

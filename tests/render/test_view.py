@@ -57,6 +57,16 @@ def test_the_domain_is_put_into_what_is_to_be_published() -> None:
     assert "mta-sts.DOMAIN/" in seen(hostile).notes[0].steps[0]
 
 
+def test_what_holds_for_every_sender_is_told_once() -> None:
+    words = view(reports.nowhere(), "en").deliveries
+    assert [each.sender for each in words] == ["Any sender"]
+    assert [each.sender for each in view(reports.healthy(), "en").deliveries] == [
+        "Any sender",
+        "Sender with MTA-STS",
+        "Sender with DANE",
+    ]
+
+
 def test_a_cause_is_told_before_what_sums_it_up() -> None:
     """The sum is the headline; what to do next is about the server that fails."""
     total = Finding(
