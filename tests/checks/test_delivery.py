@@ -80,7 +80,7 @@ def lost_after_tls() -> Conversation:
 
 NO_TLS = talk(endpoint(), GREETING, PLAIN_EHLO)
 BROKEN = talk(endpoint(), GREETING, EHLO, STARTTLS, BROKEN_TLS)
-BOGUS = {"extended_error": "6 DNSSEC Bogus"}
+BOGUS: dict[str, Any] = {"extended_error": "6 DNSSEC Bogus"}
 REFUSED_TLS = talk(endpoint(), GREETING, EHLO, said(Phase.STARTTLS, "454 4.7.0 TLS not available"))
 PUT_OFF = talk(endpoint(), said(Phase.GREETING, "421 4.7.0 try again later"))
 REFUSED = talk(endpoint(), said(Phase.GREETING, "554 5.7.1 no"))
