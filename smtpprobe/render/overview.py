@@ -48,6 +48,7 @@ _KINDS: Final[Mapping[str, Mapping[str, str]]] = {
     "certificates": {"trusted": "ok", "expires-soon": "warning", "": "error"},
     "dane": {
         "match": "ok",
+        "partial": "warning",
         "without-rollover": "ok",
         "mismatch": "error",
         "unusable": "warning",
@@ -55,6 +56,7 @@ _KINDS: Final[Mapping[str, Mapping[str, str]]] = {
         "mx-insecure": "warning",
         "lookup-failed": "inconclusive",
         "unverifiable": "inconclusive",
+        "unvalidated": "inconclusive",
         "untested": "inconclusive",
     },
     "mta-sts": {"enforce": "ok", "testing": "info", "invalid": "warning", "lookup-failed": "inconclusive"},

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from smtpprobe.checks import judge
+from smtpprobe.checks.securing import DaneState, dane_of
 from smtpprobe.endpoints import host_of_address, plan_endpoints
 from smtpprobe.evidence import (
     Certificate,
@@ -32,7 +33,7 @@ from smtpprobe.evidence import (
 from smtpprobe.report import Report
 from smtpprobe.scan.journal import Became, Known
 from smtpprobe.scan.results import RESULT_SCHEMA, Standing, Verdict
-from smtpprobe.scan.summing import NOBODY_ASKED, Judge, Judgement, judgement, put_together, shape_of_address
+from smtpprobe.scan.summing import NOBODY_ASKED, Judge, judgement, put_together, shape_of_address
 from smtpprobe.scan.worker import Depth, Facts
 
 ENDPOINTS_KEPT: Final = 4_000
@@ -235,7 +236,7 @@ class Joiner:
             report = judge(make_evidence())
             judged = judgement(report)
             deliveries = _verdicts(report)
-            dane, mta_sts = _dane(judged, report), _mta_sts(report)
+            dane, mta_sts = dane_of_target(report.evidence), _mta_sts(report)
         else:
             shaped = [(endpoint, became.shape) for endpoint, became in met_by]
             is_interrupted = len(met_by) < len(endpoints)
@@ -364,11 +365,32 @@ def _verdicts(report: Report) -> tuple[Verdict, ...]:
     return tuple(Verdict(sender=each.sender.value, fate=each.fate) for each in report.deliveries)
 
 
-def _dane(judged: Judgement, report: Report) -> str | None:
-    """The gravest verdict about DANE, without its prefix."""
-    order = ("mismatch", "lookup-failed", "unusable", "unverifiable", "insecure", "untested", "match", "not-published")
-    ids = {finding.id for finding in report.findings}
-    return next((each for each in order if f"dane-{each}" in ids), None)
+_DANE: Final = {
+    DaneState.MISMATCH: "mismatch",
+    DaneState.BOGUS: "lookup-failed",
+    DaneState.UNUSABLE: "unusable",
+    DaneState.UNTRUSTED: "unverifiable",
+    DaneState.UNVALIDATED: "unvalidated",
+    DaneState.INSECURE: "insecure",
+    DaneState.UNTESTED: "untested",
+    DaneState.MATCH: "match",
+    DaneState.ABSENT: "not-published",
+}
+"""The words of a result, the gravest first."""
+
+
+def dane_of_target(evidence: Evidence) -> str | None:
+    """Say how a target stands to DANE: as the worst of its endpoints, whether or not they could be talked to.
+
+    Returns:
+        A word of `_DANE`; ``partial`` where it fits on some and the others have no records; None where nothing was
+        asked.
+    """
+    found = [dane_of(evidence, each) for each in evidence.conversations]
+    states = {each.state for each in found if each is not None}
+    if states == {DaneState.MATCH, DaneState.ABSENT}:
+        return "partial"
+    return next((word for state, word in _DANE.items() if state in states), None)
 
 
 def _mta_sts(report: Report) -> str | None:

@@ -149,7 +149,9 @@ class Result(Fact, frozen=True, kw_only=True):
     provider: str | None = None
     """Of the first host that is recognised."""
     dane: str | None = None
-    """Full scans only: ``match``, ``mismatch``, ``unusable``, ``none`` ..., after the finding."""
+    """Full scans only, after the finding: ``match``, ``partial`` (on some hosts, and the others have no records),
+    ``mismatch``, ``unusable``, ``insecure``, ``untested``, ``lookup-failed``, ``unverifiable``, ``unvalidated``,
+    ``not-published``; None where no TLSA records were asked for."""
     mta_sts: str | None = None
     """Full scans only: ``enforce``, ``testing``, ``none`` or ``invalid``; None without a record or in a light scan."""
     deliveries: tuple[Verdict, ...] = ()
