@@ -372,18 +372,12 @@ def _tlsa(evidence: Evidence) -> Mapping[str, tuple[str, ...] | None]:
 def _of_findings(old: Report, new: Report) -> Iterator[Change]:
     """Findings that appeared, were resolved, or weigh otherwise; gravest first, and of the same weight what is new."""
     before, after = _findings(old), _findings(new)
-    hidden = {place for report in (old, new) for place in _unknown_places(report.evidence)}
-    is_complete = _names_are_known(old.evidence) and _names_are_known(new.evidence)
+    was_visible, is_visible = _visible(old.evidence), _visible(new.evidence)
     found: dict[tuple[str, str, str], list[str]] = {}
     for id_, where in dict.fromkeys((*before, *after)):
         one, other = before.get((id_, where), ""), after.get((id_, where), "")
-        if one == other:
-            continue
-        if (
-            Severity.INCONCLUSIVE.value not in (one, other)
-            and where.port is not None
-            and (not is_complete or (where.host, where.address, where.port) in hidden)
-        ):
+        is_seen = was_visible(where) if not one else is_visible(where) if not other else True
+        if one == other or not (is_seen or Severity.INCONCLUSIVE.value in (one, other)):
             continue
         place = _where(where)
         found.setdefault((id_, one, other), []).extend((place,) if place else ())
@@ -414,17 +408,15 @@ def _findings(report: Report) -> Mapping[tuple[str, Where], str]:
     return {key: severity.value for key, severity in found.items()}
 
 
-def _unknown_places(evidence: Evidence) -> Iterator[tuple[str, str, int]]:
-    """The endpoints that were put off, or never begun, so that what is missing there is not known to be gone."""
-    known = {each.endpoint.id for each in evidence.conversations if service(each) is not Service.UNKNOWN}
-    return ((each.host, each.address, each.port) for each in evidence.endpoints if each.id not in known)
-
-
-def _names_are_known(evidence: Evidence) -> bool:
-    """Tell whether it is known which endpoints there are."""
+def _visible(evidence: Evidence) -> Callable[[Where], bool]:
+    """Tell of a place whether a finding would have been made there. That is not known where the endpoint put us off or
+    was never begun, nor where it is not known which endpoints there are."""
+    judged = {_place(each.endpoint) for each in evidence.conversations if service(each) is not Service.UNKNOWN}
+    silent = {(each.host, each.address, each.port) for each in evidence.endpoints if _place(each) not in judged}
     lookups = [each for host in evidence.resolution.hosts for each in host.lookups]
     lookups += () if evidence.resolution.mx is None else (evidence.resolution.mx,)
-    return all(each.status in FOUND_OUT for each in lookups)
+    is_complete = all(each.status in FOUND_OUT for each in lookups)
+    return lambda where: where.port is None or (is_complete and (where.host, where.address, where.port) not in silent)
 
 
 def _where(where: Where) -> str:

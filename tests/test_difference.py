@@ -308,6 +308,14 @@ def test_a_fault_is_not_mended_by_a_name_system_that_fails() -> None:
     assert "starttls-missing" not in {each.subject for each in changes(PLAIN, new)}
 
 
+def test_a_fault_that_hides_all_else_is_told_itself() -> None:
+    silent = evidence(dead(endpoint(), FailureKind.TIMEOUT), options=Options(explicit_ports=True))
+    for old, new, was, now in ((PLAIN, silent, (), ("error",)), (silent, PLAIN, ("error",), ())):
+        found = [(each.subject, each.old, each.new) for each in changes(old, new) if each.kind == "finding"]
+        assert ("connection-timeout", was, now) in found
+        assert "starttls-missing" not in {each for each, *_ in found}
+
+
 def test_what_has_certainly_changed_is_told_apart() -> None:
     shut = evidence(dead(endpoint(), FailureKind.REFUSED))
     assert any(is_certain(each) for each in changes(evidence(healthy()), shut))
