@@ -178,12 +178,12 @@ def wrap(text: str, cells: int, *, first: str = "", rest: str | None = None) -> 
 
 
 def _wrap_paragraph(text: str, cells: int, first: str, rest: str) -> list[str]:
-    room = max(2, cells - max(cell_width(first), cell_width(rest)))
     lines: list[str] = []
     line, used, is_empty = first, cell_width(first), True
-    for blanks, piece in _pieces(text, room):
+    may_leave = used > cell_width(rest)  # more fits into the lines that follow
+    for blanks, piece in _pieces(text, max(2, cells - cell_width(rest))):
         width = cell_width(piece)
-        if not is_empty and used + len(blanks) + width > cells:
+        if used + len(blanks) + width > cells and (not is_empty or (may_leave and not lines)):
             lines.append(line.rstrip())
             line, used, is_empty = rest, cell_width(rest), True
         # A broken line begins with its word; the text itself may begin with blanks.

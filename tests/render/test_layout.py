@@ -50,6 +50,12 @@ def test_chinese_breaks_anywhere_but_not_before_a_full_stop() -> None:
     assert wrap("服务器正常。", 10) == ["服务器正", "常。"]
 
 
+def test_what_does_not_fit_beside_a_wide_label_goes_below_it_unbroken() -> None:
+    label = "  ✔ Any sender     "
+    lines = wrap("mx2.two-troubles.example, later", 32, first=label, rest="      ")
+    assert lines == [label.rstrip(), "      mx2.two-troubles.example,", "      later"]
+
+
 def test_a_word_longer_than_the_line_is_broken() -> None:
     assert wrap("see https://example.org/aaaaaaaaaaaa", 12, first="  ") == [
         "  see",
