@@ -1,8 +1,8 @@
 """Replies as people and programs hand them on: pasted from a log, a bounce or a terminal, not off the wire.
 
 Line ends may be gone or written as ``\\n``, the lines of one reply may stand behind each other with their codes, and a
-mail program may have put ``smtp;`` or "said:" before. `read_reply` finds code, enhanced code and text all the same.
-Pure, linear, never raises.
+mail program may have put ``smtp;`` or "said:" before, a line of a log, or the prose of a bounce. `read_reply`
+finds code, enhanced code and text all the same. Pure, linear, never raises.
 """
 
 from __future__ import annotations
@@ -50,8 +50,28 @@ _AFTER: Final = re.compile(
     re.IGNORECASE,
 )
 """How Exim says where it met the reply that it quotes."""
-_IN_REPLY_TO: Final = re.compile(r"\s*\(in reply to ([a-z ]{3,24}?)(?: command)?\)\s*$", re.IGNORECASE)
+_IN_REPLY_TO: Final = re.compile(r"\s*\(in\s+reply\s+to\s+([a-z\s]{3,40}?)(?:\s+command)?\)\s*$", re.IGNORECASE)
 """What Postfix puts behind a reply that it quotes."""
+_REFUSED_TO_TALK: Final = re.compile(r"refused to talk to me:\s*$", re.IGNORECASE)
+"""How Postfix says that the reply was the greeting."""
+_LOG: Final = re.compile(
+    rf"\bdsn=(?P<enhanced>{ENHANCED}), (?:stat=(?P<sendmail>.+)|status=[a-z-]{{4,20}} \((?P<postfix>.+)\)\s*$)",
+    re.DOTALL,
+)
+"""Where in their logs Sendmail and Postfix say what became of a message."""
+_PYTHON: Final = re.compile(r"""\((?P<code>[2-5][0-9]{2}), b?(?P<quote>['"])(?P<text>.*?)(?P=quote)""", re.DOTALL)
+"""How a Python program shows what `smtplib` raised."""
+_RAISED: Final = re.compile(r"\bSMTP(Authentication|Connect|Data|Helo|Recipients|Sender)")
+_PHASES_OF_PYTHON: Final = {
+    "Authentication": "auth",
+    "Connect": "greeting",
+    "Data": "message",
+    "Helo": "ehlo",
+    "Recipients": "rcpt",
+    "Sender": "mail",
+}
+_BEGINS: Final = re.compile(r"\s*[2-5][0-9]{2}[ \t-]")
+_FIELD: Final = re.compile(r"\s*(?:remote-)?diagnostic-code:", re.IGNORECASE)
 _PHASES: Final = {
     "mail from": "mail",
     "rcpt to": "rcpt",
@@ -82,13 +102,14 @@ def read_reply(text: str) -> ReadReply:
     text = text[:MAX_CHARACTERS]
     if "\\n" in text and "\n" not in text:
         text = text.replace("\\r\\n", "\n").replace("\\n", "\n")
+    text, logged, phase = _unwrapped(text)
     prefix = _PREFIX.match(text)
-    after = None
     if prefix is not None:
-        after = _AFTER.search(prefix[0])
+        phase = _phase(_AFTER.search(prefix[0])) or ("greeting" if _REFUSED_TO_TALK.search(prefix[0]) else phase)
         text = text[prefix.end() :]
-    behind = _IN_REPLY_TO.search(text[-64:])
+    behind = _IN_REPLY_TO.search(text[-80:])
     if behind is not None:
+        phase = _phase(behind)
         text = text[: len(text) - len(behind[0])]
     codes: list[int] = []
     lines: list[str] = []
@@ -98,15 +119,38 @@ def read_reply(text: str) -> ReadReply:
             lines.append(line.strip())
             continue
         codes.append(int(begins["code"]))
-        for part in _split_joined(line, begins["code"]).split("\n"):
+        for part in _split_joined(line.lstrip(), begins["code"]).split("\n"):
             found = _CODE_LINE.match(part)
             lines.append((found["text"] if found is not None else part).strip())
     enhanced = next((found["enhanced"] for line in lines if (found := LEADING.match(line))), None)
-    said_where = behind or after
-    phase = _PHASES.get(said_where[1].lower()) if said_where is not None else None
     if enhanced is None:
-        enhanced = _enhanced_inside(" ".join(lines), codes[0] if codes else None)
+        enhanced = _enhanced_inside(" ".join(lines), codes[0] if codes else None) or logged
     return ReadReply(codes[0] if codes else None, enhanced, tuple(lines), len(set(codes)) > 1, phase)
+
+
+def _phase(said_where: re.Match[str] | None) -> str | None:
+    return _PHASES.get(" ".join(said_where[1].lower().split())) if said_where is not None else None
+
+
+def _unwrapped(text: str) -> tuple[str, str | None, str | None]:
+    """Take a reply out of the line of a log, an exception or a bounce: it, its enhanced code and its phase."""
+    if _BEGINS.match(text):
+        return text, None, None
+    if log := _LOG.search(text):
+        return log["sendmail"] or log["postfix"], log["enhanced"], None
+    if raised := _PYTHON.search(text):
+        kind = _RAISED.search(text[: raised.start()])
+        said = raised["text"].replace("\\n", "\n")
+        return f"{raised['code']} {said}", None, _PHASES_OF_PYTHON[kind[1]] if kind else None
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        if not (_BEGINS.match(line) or _PREFIX.match(line)):
+            continue
+        if _FIELD.match(line):  # RFC 3464 2.1.1: what continues a field begins with a blank
+            end = next((at for at in range(number + 1, len(lines)) if lines[at][:1] not in (" ", "\t")), len(lines))
+            return "\n".join(lines[number:end]), None, None
+        return "\n".join(lines[number:]), None, None
+    return text, None, None
 
 
 def _split_joined(line: str, code: str) -> str:

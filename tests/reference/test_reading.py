@@ -27,7 +27,6 @@ from smtpprobe.reference.reading import MAX_CHARACTERS, read_reply
         ("Diagnostic-Code: smtp; 550 no", 550, None, ("no",)),
         ("X-Postfix; 550 no", 550, None, ("no",)),
         ("host mx.dest.example[192.0.2.1] said: 550 5.1.1 no", 550, "5.1.1", ("5.1.1 no",)),
-        ("<a@dest.example>: mx[192.0.2.1] refused to talk to me: 421 busy", 421, None, ("busy",)),
         ("Another server gave back '550 5.1.1 no", 550, "5.1.1", ("5.1.1 no",)),
         ("it is 550-5.1.1 no", 550, "5.1.1", ("5.1.1 no",)),
         ("it is 550 4.1.1 no", None, "4.1.1", ("it is 550 4.1.1 no",)),
@@ -43,6 +42,17 @@ from smtpprobe.reference.reading import MAX_CHARACTERS, read_reply
         ("5.2.2 Mailbox full", None, "5.2.2", ("5.2.2 Mailbox full",)),
         ("5501 is no code", None, None, ("5501 is no code",)),
         ("", None, None, ("",)),
+        ("The server answered:\n550-5.1.1 no\n550 5.1.1 such", 550, "5.1.1", ("5.1.1 no", "5.1.1 such")),
+        (
+            "Status: 5.2.2\nDiagnostic-Code: smtp; 552-5.2.2 The mailbox\n 552 5.2.2 is full\nRemote-MTA: dns; mx",
+            *(552, "5.2.2", ("5.2.2 The mailbox", "5.2.2 is full")),
+        ),
+        (
+            "Nov 28 mx postfix/smtp[1]: 4A: relay=none, dsn=4.4.1, status=deferred (connect to mx[192.0.2.1]:25: no)",
+            *(None, "4.4.1", ("connect to mx[192.0.2.1]:25: no",)),
+        ),
+        ("Nov 28 mx sendmail[1]: 4A: relay=mx, dsn=5.1.1, stat=User unknown", None, "5.1.1", ("User unknown",)),
+        ("{'a@dest.example': (550, b'5.1.1 no\\nsuch user')}", 550, "5.1.1", ("5.1.1 no", "such user")),
     ],
 )
 def test_code_enhanced_code_and_lines_are_found(
@@ -68,6 +78,7 @@ def test_lines_with_different_codes_are_told() -> None:
         ("DATA command", "data"),
         ("EHLO command", "ehlo"),
         ("XYZ command", None),
+        ("\n    RCPT TO command", "rcpt"),
     ],
 )
 def test_the_step_that_postfix_names_behind_a_reply_is_taken_off_and_kept(behind: str, phase: str | None) -> None:
@@ -89,6 +100,21 @@ def test_the_step_that_postfix_names_behind_a_reply_is_taken_off_and_kept(behind
 def test_the_step_that_exim_names_before_a_reply_is_taken_off_and_kept(before: str, phase: str | None) -> None:
     read = read_reply(f"SMTP error from remote mail server {before}: 550 no")
     assert (read.code, read.lines, read.phase) == (550, ("no",), phase)
+
+
+@pytest.mark.parametrize(
+    ("text", "phase"),
+    [
+        ("<a@dest.example>: mx[192.0.2.1] refused to talk to me: 421 busy", "greeting"),
+        ("dsn=5.1.1, status=bounced (host mx[192.0.2.1] said: 550 no (in reply to RCPT TO command))", "rcpt"),
+        ("smtplib.SMTPAuthenticationError: (535, b'5.7.8 no')", "auth"),
+        ("smtplib.SMTPRecipientsRefused: {'a@dest.example': (550, b'5.1.1 no')}", "rcpt"),
+    ],
+)
+def test_the_step_that_a_log_or_an_exception_names_is_kept(text: str, phase: str) -> None:
+    read = read_reply(text)
+    assert (read.code in (421, 535, 550), read.phase) == (True, phase)
+    assert "(" not in " ".join(read.lines)
 
 
 def test_a_long_text_is_cut() -> None:
