@@ -31,6 +31,8 @@ MAX_REPLY_LINES: Final = 6
 """So many lines of a reply are quoted in a finding without ``-v``."""
 MAX_LINE_CELLS: Final = 400
 """Cells. A longer line of a server is cut without ``-v``."""
+MORE_TIMES: Final = 8
+"""So many times as much is quoted with ``-v``; all of it with ``-vv``."""
 
 
 def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
@@ -240,12 +242,13 @@ def _shown_places(places: Sequence[Place], style: Style) -> str:
 
 def _quoted(lines: Sequence[str], style: Style) -> str:
     """The server's words, not too many of them."""
-    if style.verbosity > 0:
+    if style.verbosity > 1:
         return "\n".join(lines)
-    more = style.terminal.sign("more")
+    more, times = style.terminal.sign("more"), MORE_TIMES if style.verbosity == 1 else 1
     # A line that says how many are left out could as well be the last of them.
-    limit = MAX_REPLY_LINES + 1 if len(lines) == MAX_REPLY_LINES + 1 else MAX_REPLY_LINES
-    shown = [cut(line, MAX_LINE_CELLS, more) for line in lines[:limit]]
+    limit = MAX_REPLY_LINES * times
+    limit += len(lines) == limit + 1
+    shown = [cut(line, MAX_LINE_CELLS * times, more) for line in lines[:limit]]
     if len(lines) > len(shown):
         shown.append(label(style.language, "section", "more-lines", count=len(lines) - len(shown)))
     return "\n".join(shown)

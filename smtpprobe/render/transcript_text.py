@@ -172,6 +172,12 @@ def _note_column(said: Sequence[tuple[str, str]], style: Style) -> int:
 
 def _remark(text: str, severity: Severity, style: Style, indent: str) -> Iterator[str]:
     head, *others = text.split("\n")
+    if style.verbosity <= 1:
+        more = style.terminal.sign("more")
+        head, hidden = cut(head, MAX_LINE_CELLS, more), len(others) - MAX_LINES + 1
+        others = [cut(other, MAX_LINE_CELLS, more) for other in others[: MAX_LINES - 1]]
+        if hidden > 0:
+            others.append(label(style.language, "section", "more-lines", count=hidden))
     for line in wrap(head, style.terminal.prose, first=indent, rest=" " * (len(indent) + 2)):
         yield style.terminal.paint(line, severity)
     for other in others:

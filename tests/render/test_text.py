@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
+from smtpprobe.checks import judge
+from smtpprobe.evidence import Failure, FailureKind, Phase
 from smtpprobe.render.layout import Terminal, cell_width
 from smtpprobe.render.style import Style
 from smtpprobe.render.text import render, render_at_once
@@ -155,6 +157,24 @@ def test_a_long_reply_is_cut_but_with_verbosity() -> None:
     assert "550-line 7" not in show(with_findings(finding))
     assert "more lines: 14" in show(with_findings(finding))
     assert "550 end" in show(with_findings(finding), verbosity=1)
+
+
+def test_a_reply_without_end_fills_no_screen_but_with_all_verbosity() -> None:
+    from smtpprobe.replies import parse_reply
+
+    finding = Finding(id="my-own-check", severity=Severity.ERROR, reply=parse_reply(b"\n" * 60_000))
+    assert "more lines: 59952" in show(with_findings(finding), verbosity=1)
+    assert show(with_findings(finding), verbosity=2).count("\n") > 60_000
+
+
+def test_nor_does_what_had_come_when_a_conversation_failed() -> None:
+    host = reports.mx_host("mx1.example.org", 10, "192.0.2.25")
+    talk = reports.talk(reports.endpoint(host.name, "192.0.2.25", 25), "connect")
+    garbage = Failure(phase=Phase.EHLO, kind=FailureKind.GARBAGE, partial=b"\n" * 60_000)
+    shown = judge(reports.evidence("example.org", (host,), (msgspec.structs.replace(talk, failure=garbage),)))
+    assert "more lines: 59960" in show(shown, verbosity=1)
+    assert show(shown, verbosity=1).count("\n") < 300
+    assert show(shown, verbosity=2).count("\n") > 60_000
 
 
 # --- the summary ----------------------------------------------------------------------------------------------------
