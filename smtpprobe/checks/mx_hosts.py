@@ -10,7 +10,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from smtpprobe.checks.kinds import Topic, kind
-from smtpprobe.checks.reading import at_host, failed_lookups, is_not_public
+from smtpprobe.checks.reading import at_host, connected, failed_lookups, is_not_public
 from smtpprobe.checks.resolution import explain_failure
 from smtpprobe.evidence import Evidence, Family, HostOrigin, LookupStatus, MxHost
 from smtpprobe.report import Finding, Severity, Where
@@ -57,6 +57,9 @@ NOT_ROUTED: tuple[IPv4Network | IPv6Network, ...] = tuple(
     )
 )
 """Networks where no mail from the Internet can arrive. Those for documentation are left out: they stand in examples."""
+
+OURSELVES = frozenset({"127.0.0.0/8", "::1/128"})
+"""The loopback networks: everybody reaches them, and nobody but the machine itself is there."""
 
 
 def mx_hosts(evidence: Evidence) -> Iterator[Finding]:
@@ -111,13 +114,19 @@ def _addresses(evidence: Evidence, host: MxHost, where: Where) -> Iterator[Findi
     reachable = [each for each in host.addresses if unrouted_network(each) is None]
     chosen = bool(evidence.options.resolvers or evidence.options.overrides) or host.origin is HostOrigin.GIVEN
     shunned = {each.endpoint.address for each in evidence.conversations if is_not_public(each)}
+    is_mail_domain = host.origin is HostOrigin.MX or "@" in evidence.target.text
     for address in host.addresses:
         network = unrouted_network(address)
         if network is None:
             continue
         # With a resolver or an address of one's own, a private world is meant, unless a scan was to keep out of it.
         is_meant = chosen and address not in shunned
-        severity = Severity.INFO if is_meant else Severity.WARNING if reachable else Severity.ERROR
+        # Whoever reaches it stands in that network, and is likely told what the Internet is not (split DNS).
+        is_inside = network not in OURSELVES and any(each.endpoint.address == address for each in connected(evidence))
+        if is_meant or (is_inside and not is_mail_domain):
+            severity = Severity.INFO
+        else:
+            severity = Severity.WARNING if reachable or is_inside else Severity.ERROR
         yield MX_ADDRESS_PRIVATE.found(
             Where(domain=where.domain, host=where.host, address=address), as_=severity, network=network
         )

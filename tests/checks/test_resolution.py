@@ -21,6 +21,8 @@ from smtpprobe.evidence import (
     Options,
     Resolution,
     Reverse,
+    Target,
+    TargetKind,
 )
 from smtpprobe.reference.model import Confidence
 from smtpprobe.report import Outcome, Severity, outcome
@@ -246,6 +248,29 @@ def test_a_private_address_is_worth_what_depends_on_it() -> None:
     assert (finding.severity, finding.where.address) == (Severity.WARNING, "10.0.0.1")
     chosen = Options(resolvers=("127.0.0.1:5353",))
     assert found("mx-address-private", judge(evidence(resolution=alone, options=chosen))).severity is Severity.INFO
+
+
+@pytest.mark.parametrize(
+    ("origin", "address", "typed", "worth"),
+    [
+        (HostOrigin.MX, "10.0.0.1", DOMAIN, Severity.WARNING),
+        (IMPLICIT, "10.0.0.1", DOMAIN, Severity.INFO),
+        (IMPLICIT, "10.0.0.1", f"me@{DOMAIN}", Severity.WARNING),
+        (IMPLICIT, "127.0.0.1", DOMAIN, Severity.ERROR),
+    ],
+    ids=["MX", "host", "mail domain", "ourselves"],
+)
+def test_who_reaches_a_private_address_may_be_told_what_the_internet_is_not(
+    origin: HostOrigin, address: str, typed: str, worth: Severity
+) -> None:
+    resolution = resolved(host(DOMAIN, address, origin=origin))
+    target = Target(text=typed, kind=TargetKind.NAME, name=DOMAIN)
+    within = healthy(endpoint(DOMAIN, address, origin=origin))
+    report = judge(evidence(within, resolution=resolution, target=target))
+    assert found("mx-address-private", report).severity is worth
+    outside = dead(within.endpoint, FailureKind.TIMEOUT)
+    report = judge(evidence(outside, resolution=resolution, target=target))
+    assert found("mx-address-private", report).severity is Severity.ERROR
 
 
 def test_a_private_address_that_a_scan_keeps_out_of_is_not_meant() -> None:
