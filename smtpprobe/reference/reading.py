@@ -52,16 +52,17 @@ _AFTER: Final = re.compile(
 """How Exim says where it met the reply that it quotes."""
 _IN_REPLY_TO: Final = re.compile(r"\s*\(in\s+reply\s+to\s+([a-z\s]{3,40}?)(?:\s+command)?\)\s*$", re.IGNORECASE)
 """What Postfix puts behind a reply that it quotes."""
-_REFUSED_TO_TALK: Final = re.compile(r"refused to talk to me:\s*$", re.IGNORECASE)
+_REFUSED_TO_TALK: Final = r"(?i)refused to talk to me:\s*$"
 """How Postfix says that the reply was the greeting."""
-_LOG: Final = re.compile(
-    rf"\bdsn=(?P<enhanced>{ENHANCED}), (?:stat=(?P<sendmail>.+)|status=[a-z-]{{4,20}} \((?P<postfix>.+)\)\s*$)",
-    re.DOTALL,
+
+# As text: `re` compiles an expression when it is first used, and most replies begin with their code.
+_LOG: Final = (
+    rf"(?s)\bdsn=(?P<enhanced>{ENHANCED}), (?:stat=(?P<sendmail>.+)|status=[a-z-]{{4,20}} \((?P<postfix>.+)\)\s*$)"
 )
 """Where in their logs Sendmail and Postfix say what became of a message."""
-_PYTHON: Final = re.compile(r"""\((?P<code>[2-5][0-9]{2}), b?(?P<quote>['"])(?P<text>.*?)(?P=quote)""", re.DOTALL)
+_PYTHON: Final = r"""(?s)\((?P<code>[2-5][0-9]{2}), b?(?P<quote>['"])(?P<text>.*?)(?P=quote)"""
 """How a Python program shows what `smtplib` raised."""
-_RAISED: Final = re.compile(r"\bSMTP(Authentication|Connect|Data|Helo|Recipients|Sender)")
+_RAISED: Final = r"\bSMTP(Authentication|Connect|Data|Helo|Recipients|Sender)"
 _PHASES_OF_PYTHON: Final = {
     "Authentication": "auth",
     "Connect": "greeting",
@@ -71,7 +72,7 @@ _PHASES_OF_PYTHON: Final = {
     "Sender": "mail",
 }
 _BEGINS: Final = re.compile(r"\s*[2-5][0-9]{2}[ \t-]")
-_FIELD: Final = re.compile(r"\s*(?:remote-)?diagnostic-code:", re.IGNORECASE)
+_FIELD: Final = r"(?i)\s*(?:remote-)?diagnostic-code:"
 _PHASES: Final = {
     "mail from": "mail",
     "rcpt to": "rcpt",
@@ -105,7 +106,7 @@ def read_reply(text: str) -> ReadReply:
     text, logged, phase = _unwrapped(text)
     prefix = _PREFIX.match(text)
     if prefix is not None:
-        phase = _phase(_AFTER.search(prefix[0])) or ("greeting" if _REFUSED_TO_TALK.search(prefix[0]) else phase)
+        phase = _phase(_AFTER.search(prefix[0])) or ("greeting" if re.search(_REFUSED_TO_TALK, prefix[0]) else phase)
         text = text[prefix.end() :]
     behind = _IN_REPLY_TO.search(text[-80:])
     if behind is not None:
@@ -136,17 +137,17 @@ def _unwrapped(text: str) -> tuple[str, str | None, str | None]:
     """Take a reply out of the line of a log, an exception or a bounce: it, its enhanced code and its phase."""
     if _BEGINS.match(text):
         return text, None, None
-    if log := _LOG.search(text):
+    if log := re.search(_LOG, text):
         return log["sendmail"] or log["postfix"], log["enhanced"], None
-    if raised := _PYTHON.search(text):
-        kind = _RAISED.search(text[: raised.start()])
+    if raised := re.search(_PYTHON, text):
+        kind = re.search(_RAISED, text[: raised.start()])
         said = raised["text"].replace("\\n", "\n")
         return f"{raised['code']} {said}", None, _PHASES_OF_PYTHON[kind[1]] if kind else None
     lines = text.split("\n")
     for number, line in enumerate(lines):
         if not (_BEGINS.match(line) or _PREFIX.match(line)):
             continue
-        if _FIELD.match(line):  # RFC 3464 2.1.1: what continues a field begins with a blank
+        if re.match(_FIELD, line):  # RFC 3464 2.1.1: what continues a field begins with a blank
             end = next((at for at in range(number + 1, len(lines)) if lines[at][:1] not in (" ", "\t")), len(lines))
             return "\n".join(lines[number:end]), None, None
         return "\n".join(lines[number:]), None, None
