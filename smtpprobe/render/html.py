@@ -87,6 +87,7 @@ def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
     language = style.language
     environment.filters["duration"] = lambda seconds: duration(seconds, language)
     environment.globals["label"] = lambda table, field, **params: label(language, table, field, **params)
+    environment.globals["way"] = lambda *phrases: writing.way(phrases, language)
     environment.globals["named"] = lambda name, text="": writing.named(name, text, language)
     environment.globals["cause"] = lambda words: cause_words(words, language)
     page = environment.get_template("report.html.jinja")

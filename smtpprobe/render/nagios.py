@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from smtpprobe.evidence import Endpoint
-from smtpprobe.render import Style
+from smtpprobe.render import Style, writing
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.measures import measures
 from smtpprobe.render.places import place
@@ -64,7 +64,8 @@ def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
     for text, step in problems:
         yield _plain(text) + "\n"
         if step:
-            yield f"  {label(style.language, 'verdict', 'next')}: {_plain(step)}\n"
+            following = writing.named(label(style.language, "verdict", "next"), step, style.language)
+            yield f"  {_plain(following)}\n"
 
 
 def exit_status(reports: Sequence[Report], style: Style) -> int:
