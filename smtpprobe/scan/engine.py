@@ -71,6 +71,7 @@ class Progress(msgspec.Struct):
     failures: Counter[str] = msgspec.field(default_factory=Counter)
     """Endpoints that failed, by kind of failure."""
     outcomes: Counter[str] = msgspec.field(default_factory=Counter)
+    """Results by `results.Standing`, of all runs."""
     left_alone: int = 0
     """Endpoints that were not talked to, because somebody or reason forbids it."""
     written_before: int = 0
@@ -284,6 +285,7 @@ class Engine:
         if self._is_committed:
             return
         self._journal.keep("length", self._sink.length())
+        self._journal.keep("tally", msgspec.json.encode((self.progress.outcomes, self.progress.left_alone)))
         if self._evidence is not None:
             self._journal.keep("evidence-length", self._evidence.length())
         self._journal.commit()

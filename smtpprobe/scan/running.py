@@ -274,7 +274,11 @@ class Scan:
         counts = self.journal.counts()
         progress = self.progress
         progress.targets, progress.written, progress.resolved = counts.targets, int(counts.written), counts.resolved
-        progress.endpoints = progress.probed = counts.probed
+        kept = self.journal.get("tally")
+        if isinstance(kept, bytes):
+            outcomes, progress.left_alone = msgspec.json.decode(kept, type=tuple[dict[str, int], int])
+            progress.outcomes.update(outcomes)
+        progress.endpoints = progress.probed = counts.probed - progress.left_alone
         progress.written_before = progress.written
         if plan.jobs > 1:
             from smtpprobe.scan.jobs import Jobs

@@ -425,6 +425,8 @@ def test_ctrl_c_ends_what_runs_and_the_rest_is_gone_on_with(
     assert process.returncode == 0, said
     assert set(results(out.read_bytes())) == {world.target("held"), world.target("healthy")}
     assert [len(world.servers[name].visits) for name in ("held", "healthy")] == [1, 1]
+    assert re.search(r"^2 targets, 2 endpoints, 1 connections in ", said)
+    assert "  2 warning\n" in said  # of both runs
 
 
 @pytest.mark.parametrize("left", [0, 20])
