@@ -153,6 +153,14 @@ def test_the_github_workflow_fails_where_a_server_does(broken: Surroundings) -> 
     assert "::error " in ended.stdout
 
 
+@pytest.mark.parametrize(("status", "job"), [(0, 0), (1, 1), (2, 1), (3, 0)])
+def test_the_github_workflow_does_not_fail_for_what_is_not_known(here: Surroundings, status: int, job: int) -> None:
+    steps = read_yaml("ci/github-actions.yml")["jobs"]["mail"]["steps"]
+    here.add_program("smtpprobe", f"#!/bin/sh\nexit {status}\n")
+    command = next(each["run"] for each in steps if "smtpprobe check" in each.get("run", ""))
+    assert here.shell(command).returncode == job
+
+
 def test_the_gitlab_job_is_one() -> None:
     check_schema("vendor.gitlab-ci", "ci/gitlab-ci.yml")
 
@@ -249,6 +257,15 @@ def test_the_service_writes_metrics_whole(here: Surroundings) -> None:
     assert written.stat().st_mode & 0o777 == 0o644
     names = {each.name for each in text_string_to_metric_families(written.read_text())}
     assert {"smtpprobe_status", "smtpprobe_certificate_not_after_timestamp_seconds"} <= names
+
+
+def test_the_service_may_write_where_it_writes() -> None:
+    """The folder of Debian's package is root's."""
+    service = unit("smtpprobe.service")["Service"]
+    words = service["ExecStartPre"].split()
+    assert words[0] == "+/usr/bin/install", "as root, for the user of the service"
+    assert words[-1] == service["ReadWritePaths"]
+    assert words[words.index("-o") + 1] == service["User"]
 
 
 def test_what_the_service_calls_success_is_what_is_in_the_metrics(broken: Surroundings) -> None:
