@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import ip_address
+from itertools import islice
 from typing import Final
 
 from smtpprobe.errors import OptionError
@@ -30,6 +31,8 @@ from smtpprobe.targets import MAX_PORT
 MAX_ENDPOINTS: Final = 128
 """The most endpoints of one target: the largest providers have about 30 on the usual three ports. A domain that names
 hundreds of addresses, by mistake or to have others knocked at, is not followed further."""
+MAX_MX_HOSTS: Final = MAX_ENDPOINTS
+"""The most MX hosts whose addresses are looked up, those that senders try first. Large providers have five."""
 
 _ROLES: Final = {
     "smtp": Role.SMTP,
@@ -91,8 +94,22 @@ def plan_endpoints(target: Target, resolution: Resolution, options: Options) -> 
 
 
 def left_out(target: Target, resolution: Resolution, options: Options) -> int:
-    """How many endpoints `plan_endpoints` leaves out because there are more than `MAX_ENDPOINTS`."""
-    return max(0, sum(1 for _ in _every(target, resolution, options)) - MAX_ENDPOINTS)
+    """How many endpoints `plan_endpoints` leaves out because there are more than `MAX_ENDPOINTS`.
+
+    A host whose addresses nobody knows, because there are more than `MAX_MX_HOSTS`, counts as one.
+    """
+    known = sum(1 for _ in _every(target, resolution, options))
+    return max(0, known - MAX_ENDPOINTS) + sum(1 for _ in _unknown(resolution))
+
+
+def is_relay_left_out(target: Target, resolution: Resolution, options: Options) -> bool:
+    """Tell whether one of those that are left out could take mail from other servers."""
+    late = islice(_every(target, resolution, options), MAX_ENDPOINTS, None)
+    return any(each.role is Role.SMTP for each in late) or any(_unknown(resolution))
+
+
+def _unknown(resolution: Resolution) -> Iterator[MxHost]:
+    return (each for each in resolution.hosts[MAX_MX_HOSTS:] if not each.addresses and not each.lookups)
 
 
 def _every(target: Target, resolution: Resolution, options: Options) -> Iterator[Endpoint]:

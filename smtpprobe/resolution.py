@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from smtpprobe.endpoints import MAX_MX_HOSTS as MAX_MX_HOSTS
 from smtpprobe.endpoints import host_of_address
 from smtpprobe.errors import OptionError
 from smtpprobe.evidence import (
@@ -33,9 +34,6 @@ from smtpprobe.evidence import (
 from smtpprobe.names import is_localhost, is_no_address, quoted
 from smtpprobe.targets import parse_name_server
 
-MAX_MX_HOSTS: Final = 128
-"""The most MX hosts whose addresses are looked up, those that senders try first: as many as there are endpoints at most
-(`endpoints.MAX_ENDPOINTS`). Large providers have five."""
 MAX_PTR_NAMES: Final = 8
 """The most names of one address that are looked up in turn; shared hosts have been seen with hundreds."""
 

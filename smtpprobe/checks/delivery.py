@@ -26,6 +26,7 @@ from smtpprobe.checks.reading import (
 )
 from smtpprobe.checks.resolution import is_bogus
 from smtpprobe.checks.securing import DaneState, Security, dane_of, policy_of, security
+from smtpprobe.endpoints import is_relay_left_out
 from smtpprobe.evidence import (
     Conversation,
     Evidence,
@@ -45,7 +46,9 @@ from smtpprobe.report import Attempt, Delivery, Fate, Sender
 
 DELIVERED = frozenset({Fate.AUTHENTICATED, Fate.ENCRYPTED, Fate.CLEAR})
 
-_NOT_FROM_HERE = frozenset({FailureKind.NO_ROUTE, FailureKind.DENIED, FailureKind.TLS_LOCAL, *OWN_LIMITS})
+_NOT_FROM_HERE = frozenset(
+    {FailureKind.NO_ROUTE, FailureKind.DENIED, FailureKind.TLS_LOCAL, FailureKind.OTHER, *OWN_LIMITS}
+)
 """Failures of this machine: another sender may fare better."""
 
 
@@ -125,6 +128,10 @@ def _deliver(evidence: Evidence, sender: Sender) -> Delivery:
         step = _unanswered(is_open)
         if fate is Fate.BOUNCES or step.fate is Fate.UNKNOWN:
             return Delivery(sender=sender, fate=step.fate, reason=step.reason, attempts=tuple(attempts))
+    if fate in (Fate.BOUNCES, Fate.DEFERS) and is_relay_left_out(
+        evidence.target, evidence.resolution, evidence.options
+    ):
+        return Delivery(sender=sender, fate=Fate.UNKNOWN, reason="not-from-here", attempts=tuple(attempts))
     reason = next((each.reason for each in attempts if each.fate is fate), "nothing-tried")
     return Delivery(sender=sender, fate=fate, reason=reason, attempts=tuple(attempts))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from smtpprobe.checks.kinds import Topic, kind
 from smtpprobe.checks.reading import at, at_domain, is_left_alone, matters
-from smtpprobe.endpoints import MAX_ENDPOINTS, left_out
+from smtpprobe.endpoints import MAX_ENDPOINTS, MAX_MX_HOSTS, left_out
 from smtpprobe.evidence import Conversation, Evidence, Failure, FailureKind
 from smtpprobe.report import Finding, Severity
 
@@ -39,7 +39,8 @@ def probe(evidence: Evidence) -> Iterator[Finding]:
             count=len(late),
             total=total,
         )
-    if total >= MAX_ENDPOINTS and (more := left_out(evidence.target, evidence.resolution, evidence.options)):
+    many = total >= MAX_ENDPOINTS or len(evidence.resolution.hosts) > MAX_MX_HOSTS
+    if many and (more := left_out(evidence.target, evidence.resolution, evidence.options)):
         yield ENDPOINTS_LEFT_OUT.found(at_domain(evidence), count=more, total=total + more)
     for conversation in evidence.conversations:
         if is_left_alone(conversation):

@@ -17,6 +17,7 @@ from smtpprobe.checks.reading import (
     must_answer,
     service,
 )
+from smtpprobe.endpoints import is_relay_left_out
 from smtpprobe.evidence import Conversation, Evidence, HostOrigin, MxHost, Role, TargetKind
 from smtpprobe.report import Finding, Severity
 
@@ -80,8 +81,12 @@ def _counted(kind: Kind, evidence: Evidence, conversations: list[Conversation]) 
 
 
 def _all_mx_fail(evidence: Evidence, relay: list[Conversation]) -> bool:
-    """Nothing but failure is known of each MX host, and something was tried; hosts without any address have findings of
-    their own."""
+    """Nothing but failure is known of each MX host, something was tried, and none was left out.
+
+    Hosts without any address have findings of their own.
+    """
+    if is_relay_left_out(evidence.target, evidence.resolution, evidence.options):
+        return False
     hosts = [each for each in evidence.resolution.hosts if each.origin is HostOrigin.MX]
     talks = [[each for each in relay if each.endpoint.host == host.name] for host in hosts]
     return any(talks) and all(_fails(host, talk) for host, talk in zip(hosts, talks, strict=True))

@@ -135,6 +135,7 @@ def fate(evidence: Evidence, sender: Sender) -> tuple[Fate, str]:
         (dead(endpoint()), Fate.DEFERS, "no-connection"),
         (dead(endpoint(), FailureKind.TIMEOUT), Fate.UNKNOWN, "no-answer"),
         (dead(endpoint(), FailureKind.NO_ROUTE), Fate.UNKNOWN, "not-from-here"),
+        (dead(endpoint(), FailureKind.OTHER, detail="EMFILE"), Fate.UNKNOWN, "not-from-here"),
     ],
 )
 def test_an_opportunistic_sender_delivers_wherever_it_can(conversation: Conversation, fate_: Fate, reason: str) -> None:

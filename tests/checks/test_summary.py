@@ -5,8 +5,20 @@ from __future__ import annotations
 import pytest
 
 from smtpprobe.checks import judge
-from smtpprobe.evidence import FailureKind, HostOrigin, Phase, Resolution, Role, Target, TargetKind
-from smtpprobe.report import Outcome, Severity, outcome
+from smtpprobe.endpoints import MAX_MX_HOSTS
+from smtpprobe.evidence import (
+    DEFAULT_PORTS,
+    FailureKind,
+    HostOrigin,
+    MxHost,
+    Options,
+    Phase,
+    Resolution,
+    Role,
+    Target,
+    TargetKind,
+)
+from smtpprobe.report import Fate, Outcome, Severity, outcome
 from tests.checks.evidence_builder import (
     A2,
     AAAA1,
@@ -47,6 +59,21 @@ def test_submission_on_mx_hosts_is_no_part_of_the_answer() -> None:
     report = findings(dead(endpoint()), healthy(endpoint(port=587)))
     assert not ids(report) & {"mail-reachable", "submission-reachable"}
     assert "mx-all-unreachable" in ids(report)
+
+
+def test_of_more_servers_than_are_tried_nobody_says_that_none_works() -> None:
+    names = [f"mx{number}.example.org" for number in range(MAX_MX_HOSTS + 5)]
+    tried = [host(name, f"192.0.2.{number}") for number, name in enumerate(names[:MAX_MX_HOSTS])]
+    unknown = [MxHost(name=name, origin=HostOrigin.MX, preference=10) for name in names[MAX_MX_HOSTS:]]
+    talks = [dead(endpoint(each.name, each.addresses[0])) for each in tried]
+    one_port = Options(ports=DEFAULT_PORTS[:1])
+    whole = judge(evidence(*talks, resolution=resolved(*tried, *unknown), options=one_port))
+    assert "mx-all-unreachable" not in ids(whole)
+    assert found("endpoints-left-out", whole).params == {"count": 5, "total": MAX_MX_HOSTS + 5}
+    assert {each.fate for each in whole.deliveries} == {Fate.UNKNOWN}
+    whole = judge(evidence(*talks, resolution=resolved(*tried), options=one_port))
+    assert found("mx-all-unreachable", whole).params["count"] == MAX_MX_HOSTS
+    assert {each.fate for each in whole.deliveries} == {Fate.DEFERS}
 
 
 def test_all_mx_hosts_fail_each_in_its_way() -> None:
