@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+from smtpprobe.cli.beside import Beside
 from smtpprobe.evidence import Evidence, Options, Target
 from smtpprobe.opening import Openings
 from smtpprobe.probing import Decided, Progress, collect
@@ -28,9 +28,6 @@ AT_ONCE: Final = 16
 """So many targets are probed at once: each may have `Options.concurrency` connections open."""
 AHEAD: Final = 256
 """So many targets may be begun after the one whose report is due: what is held in memory."""
-PATIENCE_S: Final = 2.0
-"""Seconds. So long the thread is waited for in the end, when all that is left to do is to close connections."""
-
 TURN_S: Final = 0.0005
 """Seconds after which a thread that does not wait for anything lets another one run."""
 
@@ -60,8 +57,8 @@ class _Broken(NamedTuple):
     error: BaseException
 
 
-class Probes:
-    """The probes of several targets; iterate over it for what they find."""
+class Probes(Beside):
+    """The probes of several targets; iterate over it for what they find, and for what was known when they were stopped."""
 
     def __init__(
         self,
@@ -80,34 +77,27 @@ class Probes:
             on_due: told which target is waited for from now on.
             openings: connections that set out for the first target.
         """
+        super().__init__()
         self._targets = targets
         self._options = [options] * len(targets) if isinstance(options, Options) else list(options)
         self._on_progress = on_progress
         self._on_due = on_due
         self._openings = openings
         self._events: SimpleQueue[_Ended | _Step | _Broken] = SimpleQueue()
-        self._loop = new_event_loop()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._is_stopped = False
         self._usual_turn_s = sys.getswitchinterval()
         self._ahead = asyncio.Semaphore(AHEAD)
         self._at_once = asyncio.Semaphore(AT_ONCE)
-        # A daemon, so that a second Ctrl-C ends the program at once.
-        self._thread = threading.Thread(target=self._run, name="probes", daemon=True)
         self.not_begun: list[Target] = []
         """The targets that were never tried, because the probes were stopped before."""
 
     def __enter__(self) -> Self:
         sys.setswitchinterval(TURN_S)
-        self._thread.start()
-        return self
+        return super().__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.stop()
-        if not isinstance(error, KeyboardInterrupt):
-            self._thread.join(PATIENCE_S)
+        super().__exit__(kind, error, traceback)
         sys.setswitchinterval(self._usual_turn_s)
 
     def __iter__(self) -> Iterator[Stage]:
@@ -142,37 +132,17 @@ class Probes:
             else:
                 yield Stage(evidence, is_final=True, number=due)
 
-    def stop(self) -> None:
-        """End all probes now; what is known of those that had begun is handed over. Can be called from a signal."""
-        self._call(self._cancel)
-
-    def _call(self, function: Callable[[], object]) -> None:
-        try:
-            self._loop.call_soon_threadsafe(function)
-        except RuntimeError:  # the loop is closed: there is nothing left to be told
-            return
-
-    def _cancel(self) -> None:
-        self._is_stopped = True
-        for task in self._tasks:
-            task.cancel()
-
     # --- in the thread ----------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self._probe_all())
-        except BaseException as error:  # noqa: BLE001 - it is raised again in the main thread
-            self._events.put(_Broken(error))
-
-    async def _probe_all(self) -> None:
-        self._tasks = [asyncio.create_task(self._probe(*each)) for each in enumerate(self._targets)]
-        if self._is_stopped:
-            self._cancel()
-        for number, outcome in enumerate(await asyncio.gather(*self._tasks, return_exceptions=True)):
+    async def _work(self) -> None:
+        outcomes = await self._all(self._probe(*each) for each in enumerate(self._targets))
+        for number, outcome in enumerate(outcomes):
             if isinstance(outcome, asyncio.CancelledError):
                 self._events.put(_Ended(number, None))
+
+    def _ended(self, error: BaseException | None) -> None:
+        if error is not None:
+            self._events.put(_Broken(error))
 
     async def _probe(self, number: int, target: Target) -> None:
         await self._ahead.acquire()  # released when its report is out
@@ -189,18 +159,6 @@ class Probes:
             self._events.put(_Broken(error))
         else:
             self._events.put(_Ended(number, evidence))
-
-
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """Make an event loop.
-
-    Raises:
-        OSError: there are too few descriptors left for one. Asyncio would then forget half a loop, which complains.
-    """
-    first, second = socket.socketpair()
-    with first, second, first.dup():  # as many as a loop takes
-        pass
-    return asyncio.new_event_loop()
 
 
 @contextmanager

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import count as counting
 from queue import SimpleQueue
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
-from smtpprobe.cli.background import AT_ONCE, PATIENCE_S, new_event_loop
+from smtpprobe.cli.background import AT_ONCE
+from smtpprobe.cli.beside import Beside
 from smtpprobe.evidence import Evidence, Options, Target
 from smtpprobe.probing import Progress, Resolved, collect
 from smtpprobe.watching import Pace, put_off_by
@@ -39,8 +38,11 @@ class _NotYetError(Exception):
         self.wait_s = wait_s
 
 
-class RepeatedProbes:
-    """The probes of several targets; iterate over it for what they find, and call `done` after each."""
+class RepeatedProbes(Beside):
+    """The probes of several targets; iterate over it for what they find, and call `done` after each.
+
+    Of one that is under way when they are stopped nothing comes.
+    """
 
     def __init__(
         self,
@@ -58,32 +60,17 @@ class RepeatedProbes:
             count: so many probes of each target; None: without end.
             for_s: end after so many seconds; None: never.
         """
+        super().__init__()
         self._targets = targets
         self._options = options
         self._pace = pace
         self._count = count
         self._for_s = for_s
         self._events: SimpleQueue[Seen | BaseException | None] = SimpleQueue()
-        self._loop = new_event_loop()
-        self._tasks: list[asyncio.Task[None]] = []
         self._reported = [asyncio.Event() for _ in targets]
         self._freed = asyncio.Event()
         """Set, and replaced, whenever a probe has ended."""
         self._at_once = asyncio.Semaphore(AT_ONCE)
-        self._is_stopped = False
-        # A daemon, so that a second Ctrl-C ends the program at once.
-        self._thread = threading.Thread(target=self._run, name="probes", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
-        if not isinstance(error, KeyboardInterrupt):
-            self._thread.join(PATIENCE_S)
 
     def __iter__(self) -> Iterator[Seen]:
         """Give each probe when it is over, whichever comes first; ends when all have ended or `stop` was called.
@@ -100,40 +87,19 @@ class RepeatedProbes:
         """Let the next probe of a target begin at its time."""
         self._call(self._reported[number].set)
 
-    def stop(self) -> None:
-        """End all probes now; one that is under way comes to nothing. Can be called from a signal."""
-        self._call(self._cancel)
-
-    def _call(self, function: Callable[[], object]) -> None:
-        try:
-            self._loop.call_soon_threadsafe(function)
-        except RuntimeError:  # the loop is closed: there is nothing left to be told
-            return
-
     # --- in the thread ----------------------------------------------------------------------------------------------
 
-    def _cancel(self) -> None:
-        self._is_stopped = True
-        for task in self._tasks:
-            task.cancel()
-
-    def _run(self) -> None:
-        try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self._probe_all())
-        except BaseException as error:  # noqa: BLE001 - it is raised again in the main thread
-            self._events.put(error)
-        self._events.put(None)
-
-    async def _probe_all(self) -> None:
+    async def _work(self) -> None:
         if self._for_s is not None:
             self._loop.call_later(self._for_s, self._cancel)
-        self._tasks = [asyncio.create_task(self._repeat(*each)) for each in enumerate(self._targets)]
-        if self._is_stopped:
-            self._cancel()
-        for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
+        for outcome in await self._all(self._repeat(*each) for each in enumerate(self._targets)):
             if isinstance(outcome, Exception):
                 raise outcome
+
+    def _ended(self, error: BaseException | None) -> None:
+        if error is not None:
+            self._events.put(error)
+        self._events.put(None)
 
     async def _repeat(self, number: int, target: Target) -> None:
         try:

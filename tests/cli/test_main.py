@@ -159,7 +159,7 @@ def collector() -> Iterator[None]:
 
 def test_too_few_descriptors_for_an_event_loop_are_an_error_and_nothing_else_is_said() -> None:
     program = (
-        "import resource; from smtpprobe.cli.background import new_event_loop as begin;"
+        "import resource; from smtpprobe.cli.beside import new_event_loop as begin;"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5)); begin()"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
