@@ -373,6 +373,8 @@ def _parse(wire: bytes, question: _Question, ident: int) -> dns.message.Message:
         raise _MalformedError(f"unreadable: {error}") from error
     if not answer.flags & dns.flags.QR or answer.id != ident:
         raise _MalformedError("what came is no answer to the question")
+    if _is_truncated(wire):  # a datagram that is was asked for again
+        raise _MalformedError("cut short, although it came over a connection")
     asked = answer.question[0] if len(answer.question) == 1 else None
     if asked is not None and (asked.name, asked.rdtype) == question:
         return answer

@@ -339,6 +339,21 @@ async def test_a_connection_closed_before_the_answer_is_malformed(datagrams: Any
     assert (found.status, "closed" in (found.detail or "")) == (LookupStatus.MALFORMED, True)
 
 
+async def test_an_answer_cut_short_even_over_a_connection_says_nothing(datagrams: Any) -> None:
+    datagrams.answer = lambda query: answer(query, 0x8380)
+
+    async def answer_in_part(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        size = int.from_bytes(await reader.readexactly(2), "big")
+        reply = answer(await reader.readexactly(size), 0x8380)
+        writer.write(len(reply).to_bytes(2, "big") + reply)
+        writer.close()
+
+    async with await asyncio.start_server(answer_in_part, *datagrams.server[:2]):
+        found = await Stub([datagrams.server], timeout_s=PATIENCE_S).lookup("example.org", "A")
+    assert found.status is LookupStatus.MALFORMED, "no record is not none there"
+    assert "cut short" in (found.detail or "")
+
+
 VALID = dns.message.make_response(dns.message.make_query("example.org", "MX", use_edns=0))
 VALID.answer.append(dns.rrset.from_text("example.org.", 60, "IN", "CNAME", "www.example.org."))
 VALID.answer.append(
