@@ -24,6 +24,7 @@ from smtpprobe.evidence import (
 )
 from smtpprobe.reference.model import Confidence
 from smtpprobe.render import writing
+from smtpprobe.render.advice import identified
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.session import version_words
 from smtpprobe.render.words import label
@@ -224,13 +225,10 @@ def software(conversation: Conversation) -> str:
 
     A product that is only guessed at has a question mark.
     """
-    from smtpprobe.reference import identify
-
     greeting = conversation.reply(Phase.GREETING)
     if greeting is None:
         return ""
-    ehlo = conversation.reply(Phase.EHLO, over_tls=True) or conversation.reply(Phase.EHLO)
-    found = identify(greeting, ehlo, host=conversation.endpoint.name)
+    found = identified(conversation)
     if found is not None:
         doubt = "?" if found.confidence in (Confidence.POSSIBLE, Confidence.GENERIC) else ""
         return escape(" ".join(filter(None, (found.product + doubt, found.version))))

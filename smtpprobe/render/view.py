@@ -18,6 +18,7 @@ from smtpprobe.checks.delivery import tried_hosts
 from smtpprobe.checks.kinds import Topic
 from smtpprobe.evidence import DmarcRecord, Evidence, Failure, FailureKind, Posture, SpfRecord
 from smtpprobe.render import writing
+from smtpprobe.render.advice import fitting, is_about_servers, server_at
 from smtpprobe.render.escaping import escape, quoted, show_lines
 from smtpprobe.render.summary import HostView, hosts
 from smtpprobe.render.words import ExplanationWords, explanation_words, finding_words, label
@@ -139,7 +140,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 def view(report: Report, language: str) -> View:
     """Put a report into words."""
     evidence = report.evidence
-    findings = _grouped(report.findings, language)
+    findings = _grouped(report, language)
     problems = tuple(each for each in findings if each.severity in _PROBLEMS)
     headline = _headline(report, problems, language)
     foremost = _foremost(problems)
@@ -309,10 +310,10 @@ def _way(delivery: Delivery, language: str) -> Iterator[str]:
 # --- the findings ---------------------------------------------------------------------------------------------------
 
 
-def _grouped(findings: Iterable[Finding], language: str) -> list[FindingView]:
+def _grouped(report: Report, language: str) -> list[FindingView]:
     """Group findings that give the same advice, gravest first, else in report order."""
     groups: dict[tuple[object, ...], list[tuple[str, Finding]]] = {}
-    for finding in findings:
+    for finding in report.findings:
         words = finding_words(finding, language)
         explanation = finding.explanation
         reason = (
@@ -320,11 +321,11 @@ def _grouped(findings: Iterable[Finding], language: str) -> list[FindingView]:
         )
         key = (finding.id, finding.severity, words.meaning, words.fix, reason)
         groups.setdefault(key, []).append((words.title, finding))
-    views = [_finding_view(members, language) for members in groups.values()]
+    views = [_finding_view(report.evidence, members, language) for members in groups.values()]
     return sorted(views, key=lambda each: GRAVITY.index(each.severity))
 
 
-def _finding_view(members: list[tuple[str, Finding]], language: str) -> FindingView:
+def _finding_view(evidence: Evidence, members: list[tuple[str, Finding]], language: str) -> FindingView:
     first = members[0][1]
     words = finding_words(first, language)
     explanation = first.explanation
@@ -337,6 +338,8 @@ def _finding_view(members: list[tuple[str, Finding]], language: str) -> FindingV
         {each.where.host or each.where.address for _, each in members},
         {each.where.domain for _, each in members},
     )
+    if is_about_servers(steps):
+        steps = fitting(steps, server_at(evidence, (each.where for _, each in members)))
     return FindingView(
         id=escape(first.id),
         severity=first.severity,
