@@ -75,9 +75,10 @@ _ADVICE: Final = re.compile(
 _MIN_WORDS_BEFORE_ADVICE: Final = 3
 
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
-_WORD: Final = re.compile(r"(?!mx[0-9])[^\W\d_]+|[0-9]+bit|utf-?8")
-"""A word; ``mx3`` is the name of a machine, and no word of an MX record."""
-_UNSPACED: Final = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_HAN_KANA_HANGUL: Final = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_WORD: Final = re.compile(rf"(?!mx[0-9])[^\W\d_{_HAN_KANA_HANGUL}]+|[0-9]+bit|utf-?8")
+"""A word; ``mx3`` is the name of a machine, and no word of an MX record. A script without blanks ends a word before."""
+_UNSPACED: Final = re.compile(f"[{_HAN_KANA_HANGUL}]")
 """Kana, Han and Hangul: written without blanks, or with endings that grow on the word."""
 _PLAIN: Final = {
     point: unicodedata.normalize("NFD", chr(point))[0] for point in (*range(0xC0, 0xD7), *range(0xD8, 0x250))

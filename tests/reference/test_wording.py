@@ -68,6 +68,8 @@ def test_each_example_selects_its_own_rule_first() -> None:
         ("kullanıcı bulunamadı", {"exist", "neg", "rcpt"}),
         ("relay=[192.0.2.7]", set()),
         ("SPF=fail", {"spf", "fail"}),
+        ("SPF校验", {"spf"}),
+        ("IP가", {"client"}),
         ("", set()),
         ("¡¿?!", set()),
     ],
