@@ -46,6 +46,13 @@ _LASTING: Final = frozenset({"mailbox_disabled", "mailbox_moved", "user_unknown"
 _PASSES_WHERE_SAID: Final = _LASTING | {"auth_failed"}
 """Categories that mostly last, but pass where code and words both say so: a locked account, a mailbox that moves."""
 
+_RECIPIENT_GONE: Final = frozenset(
+    {"user_unknown", "mailbox_disabled", "mailbox_moved", "domain_unknown", "domain_no_mail"}
+)
+"""Categories that all end with the address being taken off a list; which of them it is makes no great difference."""
+_ACTED_ON: Final = _RECIPIENT_GONE | {"mailbox_full"}
+"""Categories that programs read from enhanced codes, and keep or drop an address by."""
+
 
 class Match(NamedTuple):
     """What a reply means: the fields of `model.Explanation` as plain values."""
@@ -121,7 +128,7 @@ def match(
         pattern=verdict.pattern.id if verdict.pattern is not None else None,
         references=tuple(dict.fromkeys(each.reference for each in (row, extra) if each is not None)),
         links=_links(verdict.pattern, provider),
-        contradictions=_contradictions(code, enhanced, text, verdict, category, has_mixed_codes=has_mixed_codes),
+        contradictions=_contradictions(code, enhanced, extra, text, verdict, category, has_mixed_codes=has_mixed_codes),
     )
 
 
@@ -195,7 +202,7 @@ def _by_code(code: int | None, phase: str | None, digit: str) -> _Verdict:
     if row is None:
         return _Verdict(f"class:{digit}", None, "generic")
     if row.diagnosis is None:
-        return _Verdict(f"code:{row.key}", None, "certain")
+        return _Verdict(f"code:{row.key}", None, "certain", retry=row.retry)
     return _Verdict(f"code:{row.key}", row.diagnosis, "possible" if row.select else "generic", retry=row.retry)
 
 
@@ -222,7 +229,7 @@ def _class_digit(code: int | None, enhanced: str | None) -> str:
 
 
 def _is_success(verdict: _Verdict, digit: str) -> bool:
-    return verdict.diagnosis is None and digit in "23"
+    return verdict.diagnosis is None and (digit in "23" or verdict.retry == "n.a.")
 
 
 def _retry(verdict: _Verdict, digit: str, of_diagnosis: str | None, category: str, text: str) -> str:
@@ -305,7 +312,14 @@ def _links(pattern: PatternRow | None, provider: str | None) -> tuple[str, ...]:
 
 
 def _contradictions(
-    code: int | None, enhanced: str | None, text: str, verdict: _Verdict, category: str, *, has_mixed_codes: bool
+    code: int | None,
+    enhanced: str | None,
+    extra: EnhancedRow | None,
+    text: str,
+    verdict: _Verdict,
+    category: str,
+    *,
+    has_mixed_codes: bool,
 ) -> tuple[str, ...]:
     """Name what does not fit together in a reply, as entries of the ``contradictions`` texts."""
     found = []
@@ -313,6 +327,12 @@ def _contradictions(
         found.append("class-mismatch")
     if has_mixed_codes:
         found.append("mixed-codes")
+    if (
+        verdict.is_by_words
+        and verdict.confidence in ("certain", "likely")
+        and _names_another(extra, enhanced, category)
+    ):
+        found.append("enhanced-mismatch")
     if text and code is not None and 400 <= code <= 599:
         from smtpprobe.reference.lasting import sounds_permanent, sounds_temporary
 
@@ -323,3 +343,12 @@ def _contradictions(
         elif code >= 500 and sounds_temporary(text):
             found.append("worded-temporary")
     return tuple(found)
+
+
+def _names_another(extra: EnhancedRow | None, enhanced: str | None, category: str) -> bool:
+    """Tell whether a registered enhanced code leads programs to another end than a category."""
+    by_enhanced = _by_enhanced(extra, enhanced, (enhanced or "?")[0])
+    if extra is None or extra.kind != "code" or by_enhanced is None or by_enhanced.confidence != "likely":
+        return False
+    named = diagnoses()[by_enhanced.diagnosis or ""].category
+    return named in _ACTED_ON and named != category and not {named, category} <= _RECIPIENT_GONE

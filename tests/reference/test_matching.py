@@ -29,6 +29,7 @@ def matched(code: int | None, enhanced: str | None = None, phase: str | None = N
         (matched(550, "5.2.2", "rcpt"), "enhanced:5.2.2", "mailbox-full", "likely"),
         (matched(550, "5.7.1", "rcpt"), "enhanced:5.7.1", "policy-rejected", "possible"),
         (matched(554, "5.7.1", "greeting"), "code:554.greeting", "ip-blocked-local", "possible"),
+        (matched(554, "5.7.1", "connect"), "code:554.greeting", "ip-blocked-local", "possible"),
         (matched(535, "5.7.0", "auth"), "code:535", "auth-failed", "generic"),
         (matched(530, "5.7.0", "mail"), "code:530.auth", "auth-required", "possible"),
         (matched(503, "5.7.0"), "code:503", "protocol-error", "generic"),
@@ -68,6 +69,11 @@ def test_success_has_no_cause_and_nobody_acts() -> None:
     found = matched(250, None, "ehlo", "mx.dest.example at your service, no spam")
     assert (found.category, found.diagnosis, found.actor, found.retry) == ("none", None, "none", "n.a.")
     assert (found.rule, found.confidence, found.code_key) == ("code:250.ehlo", "certain", "250.ehlo")
+
+
+def test_421_after_quit_is_a_goodbye() -> None:
+    found = matched(421, None, "quit")
+    assert (found.code_key, found.category, found.actor, found.retry) == ("421.quit", "none", "none", "n.a.")
 
 
 def test_221_that_nobody_asked_for_is_no_success() -> None:
@@ -128,6 +134,12 @@ def test_references_are_those_of_the_code_and_of_the_enhanced_code() -> None:
         (matched(550, "4.7.1", "rcpt", "try again later"), ("class-mismatch", "worded-temporary")),
         (matched(450, "4.2.2", "rcpt", "Mailbox full"), ()),
         (matched(550, "5.1.1", "rcpt", "User unknown"), ()),
+        (matched(550, "5.1.1", "rcpt", "Mailbox full"), ("enhanced-mismatch",)),
+        (matched(550, "5.2.2", "rcpt", "User unknown"), ("enhanced-mismatch",)),
+        (matched(554, "5.1.1", "message", "this is spam"), ("enhanced-mismatch",)),
+        (matched(550, "5.2.1", "rcpt", "User unknown"), ()),
+        (matched(550, "5.7.1", "rcpt", "User unknown"), ()),
+        (matched(550, "5.1.1", "rcpt", "Rejected"), ()),
         (matched(250, "2.1.5", "rcpt", "never mind, later"), ()),
         (match(550, None, "rcpt", ["a", "b"], has_mixed_codes=True), ("mixed-codes",)),
     ],
