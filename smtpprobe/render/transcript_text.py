@@ -83,8 +83,9 @@ def _lookups(lookups: Sequence[DnsLine], style: Style) -> Iterator[str]:
             first, rest = "  ", " " * 4
         previous = each.name
         remarks = writing.together((*each.remarks, duration(each.elapsed_s, style.language)), style.language)
-        joined = ", ".join(each.answers)
-        answers = [joined] if cell_width(first + joined) <= terminal.width else list(each.answers)
+        answers = _bounded(each.answers, style)
+        joined = ", ".join(answers)
+        answers = [joined] if cell_width(first + joined) <= terminal.width else answers
         if not has_columns:
             answers[0] = f"{each.name} {each.rrtype}  {answers[0]}"
         remarked = writing.aside(answers[-1], remarks, style.language)
@@ -170,14 +171,18 @@ def _note_column(said: Sequence[tuple[str, str]], style: Style) -> int:
     return width if len(_margin(style)) + 3 + width + 2 + MIN_NOTE_CELLS <= style.terminal.width else 0
 
 
+def _bounded(lines: Sequence[str], style: Style) -> list[str]:
+    """Lines of somebody else, all of them only where the very bytes are wanted."""
+    if style.verbosity > 1:
+        return list(lines)
+    shown = [cut(line, MAX_LINE_CELLS, style.terminal.sign("more")) for line in lines[:MAX_LINES]]
+    if len(lines) > MAX_LINES:
+        shown.append(label(style.language, "section", "more-lines", count=len(lines) - MAX_LINES))
+    return shown
+
+
 def _remark(text: str, severity: Severity, style: Style, indent: str) -> Iterator[str]:
-    head, *others = text.split("\n")
-    if style.verbosity <= 1:
-        more = style.terminal.sign("more")
-        head, hidden = cut(head, MAX_LINE_CELLS, more), len(others) - MAX_LINES + 1
-        others = [cut(other, MAX_LINE_CELLS, more) for other in others[: MAX_LINES - 1]]
-        if hidden > 0:
-            others.append(label(style.language, "section", "more-lines", count=hidden))
+    head, *others = _bounded(text.split("\n"), style)
     for line in wrap(head, style.terminal.prose, first=indent, rest=" " * (len(indent) + 2)):
         yield style.terminal.paint(line, severity)
     for other in others:

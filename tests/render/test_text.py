@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from smtpprobe.checks import judge
-from smtpprobe.evidence import Failure, FailureKind, Phase
+from smtpprobe.evidence import Failure, FailureKind, Phase, Policies
 from smtpprobe.render.layout import Terminal, cell_width
 from smtpprobe.render.style import Style
 from smtpprobe.render.text import render, render_at_once
@@ -175,6 +175,16 @@ def test_nor_does_what_had_come_when_a_conversation_failed() -> None:
     assert "more lines: 59960" in show(shown, verbosity=1)
     assert show(shown, verbosity=1).count("\n") < 300
     assert show(shown, verbosity=2).count("\n") > 60_000
+
+
+def test_nor_does_a_record_of_the_name_system() -> None:
+    records = ["v=" + "x" * 60_000, *(f"number {number}" for number in range(1_000))]
+    whole = reports.healthy()
+    published = Policies(mta_sts=reports.lookup("_mta-sts.example.org", "TXT", *records))
+    shown = judge(msgspec.structs.replace(whole.evidence, policies=published))
+    assert "more lines: 961" in show(shown, verbosity=1)
+    assert show(shown, verbosity=1).count("x") < 1_000
+    assert show(shown, verbosity=2).count("x") > 60_000
 
 
 # --- the summary ----------------------------------------------------------------------------------------------------
