@@ -91,8 +91,11 @@ def command(files: tuple[str, ...], group_by: str | None, top: int, format: str,
 def _count(file: str, counting: Counting) -> None:
     """Count the results of a file, and tell what in it could not be read."""
     from smtpprobe.render.escaping import escape
-    from smtpprobe.scan.loading import Unreadable, read_results
+    from smtpprobe.scan.loading import Unreadable, is_finished, read_results
 
+    if not is_finished(file):
+        counting.add_unfinished()
+        click.echo(f"smtpprobe: {escape(file)}: the scan is not finished; these are the results so far", err=True)
     first: Unreadable | None = None
     unreadable = 0
     for each in read_results(file):

@@ -83,7 +83,7 @@ class Pause(Duration):
     "evidence",
     section=_INPUT,
     metavar="FILE",
-    help="Keep all facts, as NDJSON for 'judge'.",
+    help="Keep all facts, as NDJSON for 'judge'; of a name that is excluded there are none.",
 )
 @option(
     "--depth",

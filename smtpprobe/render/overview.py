@@ -152,6 +152,8 @@ def page(overview: Overview, language: str) -> Page:
         notes.append(words("page", "unreadable", count=words.number(overview.unreadable)))
     if not overview.targets:
         return Page(words("page", "title"), "", (words("page", "empty"), *notes), (), ())
+    if not overview.is_finished:
+        notes.insert(0, words("page", "unfinished"))
     notes.append(words("page", "shared"))
     return Page(
         title=words("page", "title"),

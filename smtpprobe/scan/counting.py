@@ -266,6 +266,7 @@ class Counting:
         self._top = top
         self._targets = 0
         self._unreadable = 0
+        self._is_finished = True
         self._began: datetime | None = None
         self._ended: datetime | None = None
         self._endpoints = Distinct()
@@ -282,6 +283,10 @@ class Counting:
     def add_unreadable(self, number: int = 1) -> None:
         """Note lines that were no result."""
         self._unreadable += number
+
+    def add_unfinished(self) -> None:
+        """Note that the scan of some results is not finished."""
+        self._is_finished = False
 
     def add(self, result: Result) -> None:
         """Take one result in."""
@@ -352,6 +357,7 @@ class Counting:
         return Overview(
             targets=self._targets,
             unreadable=self._unreadable,
+            is_finished=self._is_finished,
             began_at=self._began,
             ended_at=self._ended,
             endpoints=EndpointCount(count=self._endpoints.count, is_exact=self._endpoints.is_exact),

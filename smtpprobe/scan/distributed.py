@@ -39,10 +39,10 @@ from smtpprobe.names import own_ehlo_name, quoted
 from smtpprobe.scan import parts, staging
 from smtpprobe.scan.engine import Progress
 from smtpprobe.scan.lease import Terms
-from smtpprobe.scan.results import RESULT_SCHEMA
+from smtpprobe.scan.results import RESULT_SCHEMA, SUCCESS
 from smtpprobe.scan.running import OTHER_SCAN, STDOUT, Outcome, Plan, Scan, Taken, require_name
 from smtpprobe.scan.shuffling import Shares, count_buckets, squeeze
-from smtpprobe.scan.staging import SUCCESS, Part, Staged
+from smtpprobe.scan.staging import Part, Staged
 from smtpprobe.scan.store import Store
 
 PARTITION_SIZE: Final = 10_000

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, cast
 
 from smtpprobe.errors import EvidenceError, MissingExtraError
-from smtpprobe.scan.results import RESULT_SCHEMA, Result, decode_result
+from smtpprobe.scan.results import JOURNAL_ENDING, RESULT_SCHEMA, SUCCESS, Result, decode_result
 from smtpprobe.scan.unpacking import ZstdFrames
 
 STDIN: Final = "-"
@@ -84,6 +84,15 @@ def read_results(path: str) -> Iterator[Result | Unreadable]:
         raise EvidenceError(f"{name}: {error.strerror or error}") from error
     except EvidenceError as error:
         raise EvidenceError(f"{name}: {error}") from error
+
+
+def is_finished(path: str) -> bool:
+    """Tell whether nothing says that the scan into a file or folder was broken off or is still going on."""
+    if path == STDIN:
+        return True
+    if any(Path(path).glob(PARTS)):
+        return Path(path, SUCCESS).exists()
+    return not Path(path + JOURNAL_ENDING).exists()
 
 
 def _results_in(files: Iterable[Path]) -> Iterator[Result | Unreadable]:

@@ -158,6 +158,8 @@ class Overview(Fact, frozen=True, kw_only=True):
     targets: int
     unreadable: int = 0
     """Lines of the input that were no result, and count for nothing else."""
+    is_finished: bool = True
+    """False where a scan was broken off or is still going on: then the targets that answer soon are here sooner."""
     began_at: datetime | None = None
     """When the first result was made; None without a result."""
     ended_at: datetime | None = None

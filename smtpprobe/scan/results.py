@@ -20,6 +20,12 @@ from smtpprobe.report import Fate, Severity
 RESULT_SCHEMA: Final = "smtpprobe/scan/1"
 """Name and version of the JSON form; the number changes when a reader must change."""
 
+JOURNAL_ENDING: Final = ".journal"
+"""Behind the name of a file of results: the journal, which is there until the scan is finished."""
+
+SUCCESS: Final = "_SUCCESS"
+"""The file in a folder of results that is there once all of them are, as Hadoop and all that came after it have it."""
+
 MAX_TEXT: Final = 200
 """Characters of a greeting or a refusal that a result keeps."""
 

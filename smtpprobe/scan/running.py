@@ -29,6 +29,7 @@ from smtpprobe.scan.joining import Joiner
 from smtpprobe.scan.journal import Journal
 from smtpprobe.scan.pace import Limits
 from smtpprobe.scan.reading import MAX_SHOWN, Bad, read_entries
+from smtpprobe.scan.results import JOURNAL_ENDING
 from smtpprobe.scan.sinks import Lines, Nothing, Sink, write_parquet, write_sqlite
 from smtpprobe.scan.worker import Depth, Worker
 from smtpprobe.stub import QUESTIONS_AT_ONCE
@@ -89,7 +90,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def journal_path(self) -> str | None:
         """Where the journal is; None: in a file that is gone afterwards."""
-        return None if self.out == STDOUT else f"{self.out}.journal"
+        return None if self.out == STDOUT else self.out + JOURNAL_ENDING
 
 
 class Taken(msgspec.Struct):

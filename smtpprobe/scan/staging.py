@@ -33,8 +33,6 @@ from smtpprobe.scan.store import Store
 from smtpprobe.scan.worker import Depth, Worker
 
 STAGED: Final = "_scan/plan"
-SUCCESS: Final = "_SUCCESS"
-"""Is there when the result is complete, as Hadoop and all that came after it have it."""
 
 T = TypeVar("T")
 

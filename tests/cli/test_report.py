@@ -40,6 +40,17 @@ def test_the_overview_is_printed(results: str, capsys: pytest.CaptureFixture[str
     assert shown.err == ""
 
 
+@pytest.mark.parametrize("format", ["text", "markdown", "html", "json"])
+def test_a_scan_that_is_not_finished_is_told(
+    format: str, results: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results.ndjson.journal").touch()
+    assert main(["report", "--format", format, results]) == 0
+    shown = capsys.readouterr()
+    assert ('"is_finished":false' if format == "json" else "The scan is not finished") in shown.out
+    assert shown.err == f"smtpprobe: {results}: the scan is not finished; these are the results so far\n"
+
+
 def test_several_files_are_counted_as_one_scan(
     results: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,7 @@ import zstandard
 
 from smtpprobe.errors import EvidenceError, MissingExtraError
 from smtpprobe.scan import loading, sinks
-from smtpprobe.scan.loading import Unreadable, read_results
+from smtpprobe.scan.loading import Unreadable, is_finished, read_results
 from smtpprobe.scan.results import Result
 from tests.scan.made import town
 
@@ -90,6 +90,17 @@ def test_a_folder_stands_for_the_files_in_it(tmp_path: Path) -> None:
     assert isinstance(broken, Unreadable)
     assert broken.number == 2
     assert broken.why.startswith("part-00001.parquet: ")
+
+
+def test_what_is_beside_results_says_whether_the_scan_is_finished(tmp_path: Path) -> None:
+    file, folder = tmp_path / "results.ndjson", tmp_path / "folder"
+    file.touch()
+    folder.mkdir()
+    (folder / "part-00000.parquet").touch()
+    assert (is_finished("-"), is_finished(str(file)), is_finished(str(folder))) == (True, True, False)
+    (folder / "_SUCCESS").touch()
+    (tmp_path / "results.ndjson.journal").touch()
+    assert (is_finished(str(file)), is_finished(str(folder))) == (False, True)
 
 
 def test_the_ending_does_not_matter(tmp_path: Path) -> None:
