@@ -94,7 +94,11 @@ def enhanced(language: str, wanted: Filter) -> Iterator[Row]:
         yield _row(
             row.key,
             "",
-            {"code": row.key, "name": words.get("name", ""), "basic": ", ".join(basic)},
+            {
+                "code": row.key.replace("x", wanted.digit, 1) if wanted.digit and row.key[0] == "x" else row.key,
+                "name": words.get("name", ""),
+                "basic": ", ".join(basic),
+            },
             {
                 "kind": row.kind,
                 "basic_codes": basic,

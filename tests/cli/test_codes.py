@@ -100,6 +100,15 @@ def test_a_class_chooses_enhanced_codes_that_can_have_it(digit: str, there: set[
     assert not missing & found
 
 
+def test_a_class_that_was_asked_for_stands_in_the_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["codes", "--enhanced", "--class", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "\n4.7.1 " in out
+    assert "\nx." not in out
+    (row,) = (row for row in select("enhanced", "en", Filter()) if row.id == "x.7.1")
+    assert row.cells["code"] == "x.7.1"
+
+
 def test_a_class_leaves_only_its_own_basic_codes_beside_an_enhanced_one() -> None:
     (row,) = (row for row in select("enhanced", "en", Filter(digit="4")) if row.id == "x.7.1")
     assert row.cells["basic"] == "451, 454"
