@@ -346,11 +346,9 @@ def _closing(statuses: Counter[Severity], result: Outcome | None, style: Style) 
             for status in GRAVITY
             if statuses[status]
         ]
-        yield (
-            terminal.paint(label(language, "closing", "targets", count=statuses.total()), "bold")
-            + "  "
-            + writing.together(parts, language)
-        )
+        heading = label(language, "closing", "targets", count=statuses.total())
+        lines = wrap(writing.together(parts, language), terminal.prose, first=f"{heading}  ", rest="  ")
+        yield from painted(terminal, lines, heading, "bold")
     key = "interrupted" if result is None else str(result)
     text = label(language, "closing", key, threshold=label(language, "severity", style.fail_on))
     if style.verbosity == 0:

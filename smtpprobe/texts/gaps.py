@@ -1,7 +1,8 @@
 """What a translation lacks, or has too much, against English: for translators and for the tests.
 
 A gap is named by language, room, key and field, so that it is found at once. Nothing here judges style; only what can
-be counted is compared: rooms, keys, fields, placeholders, and the number of lines where a line is a step.
+be counted is compared: rooms, keys, fields, placeholders, the number of lines where a line is a step, and what is the
+same in every language: codes, other numbers, settings and options.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ MIN_SENTENCE: Final = 6
 
 _SENTENCE: Final = re.compile(r"[A-Za-z']+ [a-z']+ [a-z']+ [a-z']+")
 """Four words of running English; commands and settings have none."""
+
+_FIXED: Final = re.compile(r"\d+(?:\.\d+)+|\d{2,}|[a-z]+_[a-z_]+|--[a-z]+(?:-[a-z]+)*")
+"""Codes and numbers, as ``550``, ``5.7.1`` and ``RFC 5321 4.2``; settings, as ``smtp_helo_name``; options."""
 
 Tables = Mapping[str, Mapping[str, str]]
 
@@ -135,6 +139,8 @@ def _phrase_problem(english: str, phrase: str, *, is_english: bool) -> str | Non
         return f"placeholders {_braced(found)} instead of {_braced(wanted)}"
     if (lines := len(english.split("\n"))) != len(phrase.split("\n")):
         return f"lines: {len(phrase.split(chr(10)))} instead of {lines}; each line is a step"
+    if missing := [word for word in dict.fromkeys(_FIXED.findall(english)) if word not in phrase]:
+        return f"without {', '.join(missing)}"
     if not is_english and phrase == english and len(phrase.split()) >= MIN_SENTENCE and _SENTENCE.search(phrase):
         return "still in English"
     return None

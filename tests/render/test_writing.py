@@ -11,6 +11,7 @@ from smtpprobe.checks import KINDS
 from smtpprobe.reference.asked import recognise
 from smtpprobe.render import explanation_text, renderer, writing
 from smtpprobe.render.explanation import explain
+from smtpprobe.render.layout import Terminal, cell_width
 from smtpprobe.render.style import Style
 from tests.render import reports
 
@@ -95,3 +96,11 @@ def test_a_colon_has_a_blank_before_it_in_french() -> None:
 def is_of_machines(line: str) -> bool:
     """Style sheets, settings, what systems say, and our own name before targets."""
     return bool(re.search(r"smtpprobe: |mode: |[{;}]|E[A-Z]{4,}:|sha256", line))
+
+
+@pytest.mark.parametrize("language", texts.languages())
+@pytest.mark.parametrize("width", [40, 80])
+def test_no_line_is_wider_than_the_terminal_in_any_language(language: str, width: int) -> None:
+    style = Style(language=language, terminal=Terminal(width), verbosity=1)
+    said = "".join(renderer("text").render([reports.mixed(), reports.host()], style))
+    assert [line for line in said.splitlines() if cell_width(line) > width] == []

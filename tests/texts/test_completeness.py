@@ -104,6 +104,7 @@ title = "Wait for {count} of the servers to answer"
 fix = \"\"\"
 Do this.
 Then that.\"\"\"
+meaning = "After 421 see smtpd_timeout and --deadline (RFC 5321 4.5)"
 
 ["421.greeting"]
 title = "Closed"
@@ -129,7 +130,7 @@ def forget() -> None:
 
 def german(folder: Path, old: str = "", new: str = "") -> list[str]:
     """The gaps of a translation that is right but for one replacement."""
-    text = ENGLISH.replace("Wait for {count} of the servers to answer", "Auf {count} warten")
+    text = ENGLISH.replace("Wait for {count} of the servers to answer", "Auf {count} warten").replace("After", "Nach")
     assert old in text
     (folder / "de" / "room.toml").write_text(text.replace(old, new), encoding="utf-8")
     forget()
@@ -165,6 +166,9 @@ def test_a_language_without_all_rooms_is_not_listed_but_has_a_folder(folder: Pat
         ("Do this.\nThen that.", "Alles.", "[first] fix: lines: 1 instead of 2; each line is a step"),
         ("Then that.", "Then that. ", "[first] fix: blanks or empty lines at the beginning or the end"),
         ('"Closed"', '""', "[421.greeting] title: empty"),
+        ("Nach 421 see", "Nach 451 see", "[first] meaning: without 421"),
+        ("smtpd_timeout", "smtpd", "[first] meaning: without smtpd_timeout"),
+        ("--deadline (RFC 5321 4.5)", "(RFC 5321)", "[first] meaning: without --deadline, 4.5"),
         ("Auf {count} warten", "Wait for {count} of the servers to answer", "[first] title: still in English"),
         (
             "Then that.",
