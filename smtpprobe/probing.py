@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from smtpprobe.certificates import Roots
     from smtpprobe.report import Report
     from smtpprobe.trials import Trials
+    from smtpprobe.turns import Turns
 
 REVERSE_GRACE_S: Final = 2.0
 """How long reverse names are still waited for once all conversations are over: they are worth a note, not a wait."""
@@ -62,6 +63,9 @@ QUESTION_WAVES: Final = 3
 """In how many waves the questions of a resolution go out at most: MX, then the addresses of all hosts, of which the
 resolver takes more than half at once. A question gets no more than its share of the deadline, so that a silent DNS
 ends as a failed look-up and not as a probe that came to nothing."""
+
+PARTS_OF_DEADLINE: Final = 4
+"""A probe waits no longer for its turn at a server than one of so many parts of its deadline."""
 
 
 # --- progress -------------------------------------------------------------------------------------------------------
@@ -125,6 +129,7 @@ async def collect(
     *,
     on_progress: Callable[[Progress], None] | None = None,
     openings: Openings | None = None,
+    turns: Turns | None = None,
 ) -> Evidence:
     """Collect all facts about a target. What the network does is in them; it raises nothing.
 
@@ -135,6 +140,7 @@ async def collect(
         options: None: the defaults.
         on_progress: told what happens while it happens. What it raises ends the probe.
         openings: what `opening.set_out` made of the same target and options.
+        turns: of all probes that run at once; None: there are no others.
 
     Raises:
         TargetError: it is no target.
@@ -144,7 +150,7 @@ async def collect(
     if isinstance(target, str):
         target = parse_target(target)
     with closing(openings or Openings(())) as under_way:
-        probing = _Probing(target, options if options is not None else Options(), on_progress, under_way)
+        probing = _Probing(target, options if options is not None else Options(), on_progress, under_way, turns)
         try:
             await probing.run()
         except asyncio.CancelledError:
@@ -161,6 +167,7 @@ class _Probing:
         options: Options,
         on_progress: Callable[[Progress], None] | None,
         openings: Openings,
+        turns: Turns | None,
     ) -> None:
         self._openings = openings
         self._clock = openings.clock
@@ -187,6 +194,7 @@ class _Probing:
         self._reverse: dict[str, Reverse] = {}
         self._slots = asyncio.Semaphore(options.concurrency)
         self._turns: dict[tuple[str, int], asyncio.Lock] = {}
+        self._turns_of_all = turns
         self._certificates: dict[str, Certificate] = {}
         self._trust: dict[tuple[tuple[bytes, ...], str | None], Trust | None] = {}
 
@@ -233,6 +241,9 @@ class _Probing:
         turn = self._turns.setdefault((endpoint.address, endpoint.port), asyncio.Lock())
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(turn)
+            if self._turns_of_all is not None:
+                patience_s = self._options.deadline_s / PARTS_OF_DEADLINE
+                await stack.enter_async_context(self._turns_of_all.at(endpoint, patience_s=patience_s))
             await stack.enter_async_context(self._slots)
             self._report(Begun(endpoint=endpoint))
             talk = Talk(

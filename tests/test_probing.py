@@ -44,6 +44,7 @@ from smtpprobe.lab.scripted import (
     serve,
 )
 from smtpprobe.probing import Begun, Decided, Ended, Progress, Resolved, collect
+from smtpprobe.turns import Turns
 from tests.loopback import MX, closed_port, until
 
 DOMAIN = "example.org"
@@ -196,6 +197,17 @@ async def test_one_slow_server_among_64_delays_none_of_the_others() -> None:
     assert len(evidence.conversations) == 64
     assert all(each.failure is None for each in evidence.conversations)
     assert [each.endpoint for each in evidence.conversations] == list(evidence.endpoints)
+
+
+async def test_probes_that_run_at_once_talk_to_a_server_one_after_the_other() -> None:
+    """Domains with the same mail host, which may allow one connection of a client."""
+    names = [f"d{number}.example.org" for number in range(5)]
+    records = "\n".join([f"{MX} A 127.0.1.1", *(f"{name} MX 10 {MX}" for name in names)])
+    turns = Turns()
+    async with world(HEALTHY, records=records) as (server, options):
+        found = await asyncio.gather(*(collect(name, options, turns=turns) for name in names))
+        assert server.most_at_once == 1
+    assert all(each.conversations[0].failure is None for each in found)
 
 
 async def test_no_more_connections_are_open_at_once_than_allowed() -> None:

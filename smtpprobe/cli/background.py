@@ -23,6 +23,7 @@ from smtpprobe.cli.beside import Beside
 from smtpprobe.evidence import Evidence, Options, Target
 from smtpprobe.opening import Openings
 from smtpprobe.probing import Decided, Progress, collect
+from smtpprobe.turns import Turns
 
 AT_ONCE: Final = 16
 """So many targets are probed at once: each may have `Options.concurrency` connections open."""
@@ -58,7 +59,7 @@ class _Broken(NamedTuple):
 
 
 class Probes(Beside):
-    """The probes of several targets; iterate over it for what they find, and for what was known when they were stopped."""
+    """The probes of several targets; iterate over it for what they find, and what was known when they were stopped."""
 
     def __init__(
         self,
@@ -87,6 +88,7 @@ class Probes(Beside):
         self._usual_turn_s = sys.getswitchinterval()
         self._ahead = asyncio.Semaphore(AHEAD)
         self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._turns = Turns()
         self.not_begun: list[Target] = []
         """The targets that were never tried, because the probes were stopped before."""
 
@@ -154,6 +156,7 @@ class Probes(Beside):
                     self._options[number],
                     on_progress=lambda progress: self._events.put(_Step(number, progress)),
                     openings=self._openings if number == 0 else None,
+                    turns=self._turns,
                 )
         except Exception as error:  # noqa: BLE001 - it is raised again in the main thread
             self._events.put(_Broken(error))
@@ -161,11 +164,16 @@ class Probes(Beside):
             self._events.put(_Ended(number, evidence))
 
 
+_ENDINGS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Ctrl-C, and what a service manager or a closed terminal sends; Windows has not all of them."""
+
+
 @contextmanager
 def stopping(stop: Callable[[], None]) -> Iterator[list[int]]:
-    """Take the first Ctrl-C as a wish to stop and see what is known; a second one raises `KeyboardInterrupt`.
+    """Take the first Ctrl-C or other wish to end as one to stop and see what is known; a second one raises
+    `KeyboardInterrupt`. Either way files that are being written are put in order.
 
-    Gives a list that has something in it once that happened. A shell that has the signal ignored is obeyed.
+    Gives a list that has something in it once that happened. A shell that has a signal ignored is obeyed.
     """
     received: list[int] = []
 
@@ -175,11 +183,13 @@ def stopping(stop: Callable[[], None]) -> Iterator[list[int]]:
             raise KeyboardInterrupt
         stop()
 
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    before = signal.signal(signal.SIGINT, interrupted)
+    heard = [number for number in _ENDINGS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = [signal.signal(number, interrupted) for number in heard]
     try:
         yield received
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(heard, before, strict=True):
+            signal.signal(number, handler)
