@@ -119,7 +119,10 @@ def _findings(seen: View, style: Style) -> Iterator[str]:
     for problem in seen.problems:
         yield ""
         yield from _problem(problem, style)
-    yield from _short_findings(seen.notes, "notes", style)
+    if style.verbosity > 0:
+        yield from _short_findings(seen.notes, "notes", style)
+    else:
+        yield from _notes(seen, style)
 
 
 def _what_is_new(begun: Report, report: Report, style: Style) -> Iterator[str]:
@@ -298,8 +301,37 @@ def _label_cells(language: str) -> int:
     return max(cell_width(label(language, "finding", name)) for name in _FIELDS)
 
 
+def _notes(seen: View, style: Style) -> Iterator[str]:
+    """Notes in short: each title once, with the hosts; not those of which the problems say the same already."""
+    told = {
+        (each.title, place.host) for finding in seen.problems for each in finding.instances for place in each.places
+    }
+    hosts: dict[str, dict[str, None]] = {}
+    for finding in seen.notes:
+        for instance in finding.instances:
+            left = [place for place in instance.places if (instance.title, place.host) not in told]
+            if left or not instance.places:
+                names = (place.host or place.endpoints[0] for place in left)
+                hosts.setdefault(instance.title, {}).update(dict.fromkeys(names))
+    if not hosts:
+        return
+    terminal = style.terminal
+    yield ""
+    yield terminal.paint(label(style.language, "section", "notes"), "bold")
+    for title, there in hosts.items():
+        text = writing.aside(title, _some(tuple(there), style), style.language)
+        yield from marked(terminal, Severity.INFO, text, indent=2)
+
+
+def _some(names: Sequence[str], style: Style) -> str:
+    """List the names, of many the first."""
+    shown, more = names[:MAX_PLACES], len(names) - MAX_PLACES
+    others = (label(style.language, "section", "more-places", count=more),) if more > 0 else ()
+    return writing.listed((*shown, *others), style.language)
+
+
 def _short_findings(findings: Sequence[FindingView], section: str, style: Style) -> Iterator[str]:
-    """Notes and what passed: one line each, and with ``-v`` what they mean."""
+    """Notes and what passed: one line each, and what the notes mean."""
     if not findings:
         return
     terminal = style.terminal
@@ -307,20 +339,13 @@ def _short_findings(findings: Sequence[FindingView], section: str, style: Style)
     yield terminal.paint(label(style.language, "section", section), "bold")
     for finding in findings:
         for instance in finding.instances:
-            where = _short_places(instance.places, style)
+            where = writing.clauses(_shown_places(instance.places, style).splitlines(), style.language)
             text = writing.aside(instance.title, where, style.language)
             yield from marked(terminal, finding.severity, text, indent=2)
-        if style.verbosity > 0 and finding.severity is Severity.INFO:
+        if finding.severity is Severity.INFO:
             for text in (finding.meaning, _numbered(finding.steps)):
                 if text:
                     yield from _listed(text, terminal.prose, " " * 4, " " * 4)
-
-
-def _short_places(places: Sequence[Place], style: Style) -> str:
-    """Name the hosts; their endpoints stand in the summary, and here only with ``-v``."""
-    if style.verbosity > 0:
-        return writing.clauses(_shown_places(places, style).splitlines(), style.language)
-    return writing.listed(dict.fromkeys(place.host or place.endpoints[0] for place in places), style.language)
 
 
 # --- the end --------------------------------------------------------------------------------------------------------

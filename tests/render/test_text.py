@@ -13,7 +13,7 @@ from smtpprobe.evidence import Failure, FailureKind, Phase, Policies
 from smtpprobe.render.layout import Terminal, cell_width
 from smtpprobe.render.style import Style
 from smtpprobe.render.text import render, render_at_once
-from smtpprobe.report import Finding, Report, Severity, Where
+from smtpprobe.report import Finding, Param, Report, Severity, Where
 from tests.render import reports
 
 WORLDS = pytest.mark.parametrize("world", reports.ALL)
@@ -111,6 +111,33 @@ def test_a_problem_stands_below_the_answer_with_the_next_step() -> None:
     assert first.startswith("✖ ERROR  example.org – ")
     assert second.startswith("  ✖ ")
     assert third.startswith("  → Next: ")
+
+
+def no_dane(host: str, wanted: str = "3 1 1 00") -> Finding:
+    """A note whose advice is another for each host."""
+    params: dict[str, Param] = {"owner": f"_25._tcp.{host}", "wanted": wanted, "authority": "-"}
+    return Finding(id="dane-not-published", severity=Severity.INFO, where=Where(host=host), params=params)
+
+
+def test_a_note_is_told_once_with_its_hosts_although_each_has_advice_of_its_own() -> None:
+    report = with_findings(*(no_dane(f"mx{number}.example.org") for number in range(11)))
+    notes = " ".join(show(report).partition("\nNotes\n")[2].partition("\n\n")[0].split())
+    hosts = ", ".join(f"mx{number}.example.org" for number in range(8))
+    assert notes == f"• No DANE for this server ({hosts}, 3 more)"
+    assert show(report, verbosity=1).count("• No DANE") == 11
+
+
+def test_a_note_that_a_problem_of_the_same_host_tells_already_is_left_out() -> None:
+    names: dict[str, Param] = {"name": "mx1.example.org", "names": ("other.example.net",)}
+    worse = Finding(
+        id="certificate-name-mismatch", severity=Severity.WARNING, where=Where(host="mx1.example.org"), params=names
+    )
+    note = msgspec.structs.replace(worse, severity=Severity.INFO)
+    text = show(with_findings(worse, note, no_dane("mx1.example.org")), width=400)
+    assert text.count("  • ") == 1
+    assert "Notes" not in show(with_findings(worse, note), width=400)
+    elsewhere = msgspec.structs.replace(note, where=Where(host="mx2.example.org"))
+    assert "  • The certificate is not for" in show(with_findings(worse, elsewhere), width=400)
 
 
 def test_an_interrupted_probe_says_how_far_it_came_and_promises_no_exit_status() -> None:
