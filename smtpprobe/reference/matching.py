@@ -27,6 +27,9 @@ SUCCESS: Final = "none"
 UNKNOWN: Final = "unknown"
 """The category where nothing tells the reason."""
 
+_PROTOCOL: Final = "protocol_error"
+"""The category of commands that came in the wrong form or order."""
+
 _VAGUE: Final = frozenset({"x.0.0", "x.1.0", "x.2.0", "x.3.0", "x.4.0", "x.5.0", "x.6.0", "x.7.0", "x.7.1"})
 """Enhanced codes that name hardly more than a subject: servers send them for want of a better one."""
 _OPENING: Final = frozenset({"connect", "greeting", "ehlo", "helo"})
@@ -168,7 +171,7 @@ def _judge(
     by_words = _by_words(str(code) if code is not None else (enhanced or "")[:1], phase, text)
     if by_words is not None:
         if by_enhanced is not None:
-            return _weigh(by_words, by_enhanced, extra)
+            return _weigh(by_words, by_enhanced, extra, code)
         return by_words
     if by_enhanced is None:
         return by_code
@@ -206,7 +209,7 @@ def _by_code(code: int | None, phase: str | None, digit: str) -> _Verdict:
     return _Verdict(f"code:{row.key}", row.diagnosis, "possible" if row.select else "generic", retry=row.retry)
 
 
-def _weigh(by_words: _Verdict, by_enhanced: _Verdict, extra: EnhancedRow | None) -> _Verdict:
+def _weigh(by_words: _Verdict, by_enhanced: _Verdict, extra: EnhancedRow | None, code: int | None) -> _Verdict:
     """Choose between words and enhanced code: they strengthen each other, or the more specific one wins."""
     rows = diagnoses()
     is_named = by_enhanced.confidence == "likely"
@@ -214,9 +217,16 @@ def _weigh(by_words: _Verdict, by_enhanced: _Verdict, extra: EnhancedRow | None)
         return by_words._replace(confidence="certain") if is_named and by_words.confidence == "likely" else by_words
     if is_named and by_words.confidence == "possible":
         return by_enhanced._replace(confidence="possible")
+    if is_named and rows[by_words.diagnosis or ""].category == _PROTOCOL and not _is_of_protocol(code, extra):
+        return by_enhanced._replace(confidence="possible")
     if extra is not None and extra.key in _ABOUT_SENDER and by_words.diagnosis in _WITHOUT_SIDE:
         return by_enhanced
     return by_words
+
+
+def _is_of_protocol(code: int | None, extra: EnhancedRow | None) -> bool:
+    """Tell whether the codes are those of a command in the wrong form or order (RFC 5321 4.2.2, RFC 3463 3.6)."""
+    return (code is not None and 500 <= code <= 504) or (extra is not None and extra.key.startswith("x.5."))
 
 
 # --- what follows from it -------------------------------------------------------------------------------------------

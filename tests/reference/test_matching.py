@@ -56,6 +56,8 @@ def test_without_words_the_codes_and_the_place_decide(
         (matched(554, "5.7.1", "rcpt", "<a@b.example>: Relay access denied"), "pattern:pfx-relay", "likely"),
         (matched(550, "5.1.1", "rcpt", "没有这个"), "enhanced:5.1.1", "likely"),
         (matched(550, "4.2.1", "rcpt"), "enhanced:4.2.1", "possible"),
+        (matched(554, "5.4.6", "message", "it came by here already"), "enhanced:5.4.6", "possible"),
+        (matched(504, "5.7.4", "auth", "TLS is on already"), "wording:sequence", "likely"),
         (matched(501, "5.1.8", None, "the domain does not exist"), "enhanced:5.1.8", "likely"),
     ],
 )
