@@ -186,7 +186,8 @@ def stopping(stop: Callable[[], None]) -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    heard = [number for number in _ENDINGS if signal.getsignal(number) is not signal.SIG_IGN]
+    # None: somebody else's handler, which could not be put back.
+    heard = [number for number in _ENDINGS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
     before = [signal.signal(number, interrupted) for number in heard]
     try:
         yield received

@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from smtpprobe.errors import SmtpprobeError
+
+DRAFT_NAME: Final = 32
+"""So many characters of the name of a file are in that of its draft, which must not be too long where that is not."""
 
 
 @contextmanager
@@ -29,7 +32,8 @@ def replacing(path: str) -> Iterator[BinaryIO]:
         with _closed(stream, path):
             yield stream
         return
-    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    # What a process that was killed left behind is in nobody's way; in a container all have the same number.
+    draft = target.with_name(f".{target.name[:DRAFT_NAME]}.{os.getpid()}-{os.urandom(4).hex()}.part")
     with blaming(path):
         stream = draft.open("xb")
     try:

@@ -29,7 +29,7 @@ Exit status:
   1    something at or above it
   2    the command cannot be carried out as given; nothing was judged
   3    something that matters could not be found out, or nothing was probed
-  130  stopped by Ctrl-C; what was known by then is reported
+  130  stopped by Ctrl-C or SIGTERM; what was known by then is reported
 
 \b
 With --format nagios, as the Monitoring Plugins guidelines say:

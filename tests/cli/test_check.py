@@ -376,16 +376,18 @@ def test_a_file_that_cannot_be_written_whole_is_an_error(world: SmallWorld, tmp_
 # --- Ctrl-C ---------------------------------------------------------------------------------------------------------
 
 
-def test_ctrl_c_reports_what_is_known_and_ends_with_status_130(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_who_ends_it_sees_what_is_known_and_status_130(end: signal.Signals, tmp_path: Path) -> None:
     saved = tmp_path / "evidence.json"
     with small_world(silent=(Stall(),)) as world:
         command = [sys.executable, "-m", "smtpprobe", "check", "--resolver", world.dns.resolver]
         command += ["--save", str(saved), world.target("silent")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             world.wait_for_visit("silent")
-            process.send_signal(signal.SIGINT)
+            process.send_signal(end)
             out, err = process.communicate(timeout=30)
     assert process.returncode == 130
+    assert list(tmp_path.iterdir()) == [saved]
     assert world.target("silent") in out.splitlines()[0]
     assert "interrupted, 0 of 1 endpoints finished" in out
     assert "Traceback" not in err

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 from smtpprobe.cli import main
+from smtpprobe.cli.files import replacing
 from smtpprobe.evidence import encode
 from tests.cli.small_world import BUSY, HEALTHY, REFUSING, SmallWorld, small_world
 from tests.render import reports
@@ -109,6 +110,17 @@ def test_a_disk_that_is_full_leaves_every_file_as_it_was(saved: Path, tmp_path: 
     assert ended.stderr == f"smtpprobe: {large}: File too large\n"
     assert small.read_text() == "of yesterday"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evidence.json", "small.txt"]
+
+
+def test_a_draft_is_in_nobodys_way_not_even_of_a_process_of_the_same_number(tmp_path: Path) -> None:
+    path = tmp_path / ("r" * 250 + ".txt")
+    with replacing(str(path)) as left_behind:
+        with replacing(str(path)) as stream:
+            stream.write(b"today")
+        assert path.read_bytes() == b"today"
+        left_behind.write(b"later")
+    assert path.read_bytes() == b"later"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
