@@ -179,7 +179,7 @@ def code_row(code: int | None, phase: str | None, diagnosis: str | None = None) 
     if code is None:
         return None
     rows = contexts(code)
-    if diagnosis is not None:
+    if diagnosis is not None and rows and rows[0].diagnosis != diagnosis:  # else it tells nothing of the context
         for row in rows:
             if row.diagnosis == diagnosis and "." in row.key and not row.select:
                 return row

@@ -184,6 +184,8 @@ def test_an_enhanced_code_is_found_by_itself_its_narrowest_range_its_subject_or_
         (550, "rcpt", None, "550.rcpt"),
         (452, "rcpt", "too-many-recipients", "452.recipients"),
         (250, "noop", None, "250"),
+        (503, None, "protocol-error", "503"),  # which tells nothing of BDAT
+        (554, None, "policy-rejected", "554"),
     ],
 )
 def test_a_context_is_chosen_by_phase_or_cause(code: int, phase: str | None, diagnosis: str | None, key: str) -> None:
