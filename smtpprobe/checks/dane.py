@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from smtpprobe.checks.kinds import Topic, kind
-from smtpprobe.checks.reading import at, at_domain, connected
+from smtpprobe.checks.reading import BROKEN, at, at_domain, connected, is_temporary, keywords, took_ehlo
 from smtpprobe.checks.resolution import explain_failure
 from smtpprobe.checks.securing import Dane, DaneState, Security, chain_of, dane_of, leaf_of, names_for, security
-from smtpprobe.evidence import Conversation, Evidence, HostOrigin, Role, TlsaLookup
+from smtpprobe.evidence import Conversation, Evidence, Failure, HostOrigin, Phase, Role, TlsaLookup
 from smtpprobe.policies.dane import DANE_TA, guards_one_key, match, read_tlsa, record_for, usable, why_unusable
 from smtpprobe.reference.model import Confidence
 from smtpprobe.report import Finding, Severity
@@ -37,6 +37,7 @@ DANE_LOOKUP_FAILED = kind("dane-lookup-failed", Topic.DANE, Severity.ERROR, para
 DANE_UNVERIFIABLE = kind("dane-unverifiable", Topic.DANE, Severity.INCONCLUSIVE, params=("owner", "resolver"))
 DANE_UNVALIDATED = kind("dane-unvalidated", Topic.DANE, Severity.INCONCLUSIVE, params=("owner", "resolver"))
 DANE_UNTESTED = kind("dane-untested", Topic.DANE, Severity.INCONCLUSIVE, params=("owner", "records"))
+DANE_WITHOUT_TLS = kind("dane-without-tls", Topic.DANE, Severity.ERROR, params=("owner", "records"))
 DANE_NOT_PUBLISHED = kind("dane-not-published", Topic.DANE, Severity.INFO, params=("owner", "wanted", "authority"))
 DANE_WITHOUT_ROLLOVER = kind("dane-without-rollover", Topic.DANE, Severity.INFO, params=("owner", "record"))
 DANE_MX_INSECURE = kind("dane-mx-insecure", Topic.DANE, Severity.WARNING, params=("name",))
@@ -95,9 +96,24 @@ def _of_endpoint(evidence: Evidence, conversation: Conversation, found: Dane) ->
         case DaneState.UNVALIDATED:
             yield DANE_UNVALIDATED.found(where, owner=owner, resolver=found.tlsa.lookup.resolver or "-")
         case DaneState.UNTESTED:
-            yield DANE_UNTESTED.found(where, owner=owner, records=records)
+            untested = DANE_WITHOUT_TLS if _lacks_tls(conversation) else DANE_UNTESTED
+            yield untested.found(where, owner=owner, records=records)
         case DaneState.ABSENT:
             yield from _not_published(evidence, conversation, found.tlsa)
+
+
+def _lacks_tls(conversation: Conversation) -> bool:
+    """Tell whether a server for mail from others has no TLS for them, rather than not just now or not for us."""
+    if conversation.endpoint.role is not Role.SMTP:
+        return False
+    if conversation.handshake is not None:
+        outcome = conversation.handshake.outcome
+        return isinstance(outcome, Failure) and outcome.kind in BROKEN
+    starttls = conversation.reply(Phase.STARTTLS)
+    if starttls is not None:
+        return not is_temporary(starttls)
+    taken = took_ehlo(conversation)
+    return taken is not None and conversation.failure is None and "STARTTLS" not in keywords(taken)
 
 
 def _not_published(evidence: Evidence, conversation: Conversation, tlsa: TlsaLookup) -> Iterator[Finding]:

@@ -69,6 +69,8 @@ def secured(is_trusted: bool = True) -> Conversation:
     return healthy(handshake=tls(*CHAIN, trust=trust(chain=is_trusted)))
 
 
+NOT_NOW = said(Phase.STARTTLS, "454 4.7.0 TLS not available")
+
 # --- DANE -----------------------------------------------------------------------------------------------------------
 
 
@@ -102,7 +104,8 @@ DANE = {
     "dane-lookup-failed": signed(tlsa(status=LookupStatus.SERVFAIL)),
     "dane-unverifiable": signed(tlsa(RIGHT, resolver=ELSEWHERE), resolver=ELSEWHERE),
     "dane-unvalidated": signed(tlsa(RIGHT, secure=False), mx=False, addresses=False),
-    "dane-untested": signed(tlsa(RIGHT), talk(endpoint(), GREETING, PLAIN_EHLO)),
+    "dane-untested": signed(tlsa(RIGHT), talk(endpoint(), GREETING, EHLO, NOT_NOW)),
+    "dane-without-tls": signed(tlsa(RIGHT), talk(endpoint(), GREETING, PLAIN_EHLO)),
     "dane-not-published": signed(tlsa()),
     "dane-without-rollover": signed(tlsa(RIGHT)),
     "dane-mx-insecure": signed(tlsa(RIGHT), mx=False),

@@ -14,6 +14,7 @@ from smtpprobe.checks.securing import DaneState, dane_of, names_for
 from smtpprobe.evidence import (
     Certificate,
     Evidence,
+    FailureKind,
     HostOrigin,
     Lookup,
     LookupStatus,
@@ -32,9 +33,11 @@ from tests.checks.evidence_builder import (
     GREETING,
     MX1,
     MX2,
+    PLAIN_EHLO,
     STARTTLS,
     endpoint,
     evidence,
+    failed,
     healthy,
     host,
     lookup,
@@ -42,6 +45,7 @@ from tests.checks.evidence_builder import (
     said,
     talk,
     tls,
+    tls_failed,
     trust,
 )
 from tests.checks.policy_scenarios import (
@@ -159,6 +163,26 @@ def test_the_record_of_an_authority_is_told_only_where_it_would_fit() -> None:
     alone = finding(shown(LEAF), "dane-not-published")
     assert alone is not None
     assert alone.params["authority"] == "-"
+
+
+@pytest.mark.parametrize(
+    ("steps", "is_certain"),
+    [
+        ((EHLO, said(Phase.STARTTLS, "454 4.7.0 not now")), False),
+        ((EHLO, said(Phase.STARTTLS, "502 5.5.1 what?")), True),
+        ((PLAIN_EHLO,), True),
+        ((failed(Phase.EHLO, FailureKind.TIMEOUT),), False),
+        ((EHLO, STARTTLS, tls_failed(FailureKind.TLS_ALERT, "internal_error")), True),
+        ((EHLO, STARTTLS, tls_failed(FailureKind.TLS_LOCAL)), False),
+        ((EHLO, STARTTLS, tls_failed(FailureKind.TIMEOUT)), False),
+    ],
+    ids=["put off", "refused", "not offered", "silent", "alert", "our library", "too slow"],
+)
+def test_records_of_a_server_without_tls_keep_dane_senders_out(steps: tuple[Any, ...], is_certain: bool) -> None:
+    made = signed(tlsa(RIGHT), talk(endpoint(), GREETING, *steps))
+    id_, other = ("dane-without-tls", "dane-untested") if is_certain else ("dane-untested", "dane-without-tls")
+    assert finding(made, id_) is not None
+    assert finding(made, other) is None
 
 
 TA = f"2 1 1 {CHAIN[1].spki_sha256}"

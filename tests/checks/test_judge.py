@@ -157,6 +157,7 @@ def test_what_is_always_an_error_and_what_is_always_fine() -> None:
     assert {id_ for id_, severity in fixed.items() if severity is Severity.ERROR} == {
         "dane-lookup-failed",
         "dane-mismatch",
+        "dane-without-tls",
         "domain-not-found",
         "host-not-found",
         "host-without-address",

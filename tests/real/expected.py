@@ -117,7 +117,7 @@ DANE: dict[str, frozenset[str]] = {
             ),
             ("error dane-mismatch",),
         ),
-        "daneplain": ("inconclusive dane-untested",),
+        "daneplain": ("error dane-without-tls",),
         **dict.fromkeys(
             ("danepkix", "danepkixta", "danematching", "daneselector", "daneshort"), ("warning dane-unusable",)
         ),
