@@ -110,8 +110,9 @@ def _opened(path: str) -> Iterator[IO[str]]:
 
 
 def _text(stream: Any) -> IO[str]:
-    is_wide = stream.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    return io.TextIOWrapper(stream, "utf-16" if is_wide else "utf-8-sig", errors="backslashreplace")
+    peeking = stream if hasattr(stream, "peek") else io.BufferedReader(stream)
+    is_wide = peeking.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return io.TextIOWrapper(peeking, "utf-16" if is_wide else "utf-8-sig", errors="backslashreplace")
 
 
 def _of_list(stream: IO[str], word: int) -> Iterator[Entry | Bad]:

@@ -248,7 +248,7 @@ def test_a_damaged_file_does_not_pass_for_a_short_one(tmp_path: Path, kind: str)
 
 
 def stdin(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    monkeypatch.setattr(reading.sys, "stdin", SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(data))))  # type: ignore[attr-defined]
+    monkeypatch.setattr(reading.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))  # type: ignore[attr-defined]
 
 
 def test_the_standard_input_is_a_list_or_with_a_column_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
