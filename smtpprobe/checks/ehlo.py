@@ -35,7 +35,10 @@ AUTH_WITHOUT_TLS = kind("auth-without-tls", Topic.EHLO, *_FLAW, params=("mechani
 AUTH_NOT_OFFERED = kind("auth-not-offered", Topic.EHLO, *_FLAW)
 
 USEFUL = ("SIZE", "8BITMIME", "PIPELINING", "ENHANCEDSTATUSCODES")
-"""Extensions that all common servers have: RFC 1870, 6152, 2920, 2034."""
+"""Extensions that nearly all servers have: RFC 1870, 6152, 2920, 2034."""
+
+NEVER_HAD = {"Exim": ("ENHANCEDSTATUSCODES",), "OpenSMTPD": ("PIPELINING",)}
+"""By the first word of the product: what no release of it offers."""
 
 IN_CLEAR = frozenset({"PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"})
 """Mechanisms that send the password, or a token that is as good, as it is."""
@@ -78,8 +81,9 @@ def _offers(evidence: Evidence, conversation: Conversation) -> Iterator[Finding]
     after = conversation.reply(Phase.EHLO, over_tls=True)
     offered = keywords(after) or keywords(before)
     where = at(evidence, conversation, Phase.EHLO)
-    if offered and (missing := tuple(each for each in USEFUL if each not in offered)):
-        yield EXTENSIONS_MISSING.found(where, keywords=missing)
+    missing = tuple(each for each in USEFUL if each not in offered) if offered else ()
+    if missing and (unusual := _without_unknown(conversation, after or before, missing)):
+        yield EXTENSIONS_MISSING.found(where, keywords=unusual)
     mechanisms = _mechanisms(keywords(before))
     if exposed := tuple(each for each in mechanisms if each in IN_CLEAR):
         # RFC 4954 4: PLAIN must not be offered without TLS. RFC 8314 3.1: nor any password.
@@ -94,6 +98,18 @@ def _offers(evidence: Evidence, conversation: Conversation) -> Iterator[Finding]
         and not _mechanisms(keywords(after) or keywords(before))
     ):
         yield AUTH_NOT_OFFERED.found(where, as_=graded(endpoint, Severity.WARNING), because_of=after or before)
+
+
+def _without_unknown(conversation: Conversation, reply: Reply | None, missing: tuple[str, ...]) -> tuple[str, ...]:
+    """The extensions without those that the server's software does not have, so that nobody could switch them on."""
+    greeting = conversation.reply(Phase.GREETING)
+    if greeting is None or not any(each in missing for unknown in NEVER_HAD.values() for each in unknown):
+        return missing
+    from smtpprobe.reference import identify
+
+    software = identify(greeting, reply)
+    unknown = NEVER_HAD.get(software.product.split()[0], ()) if software is not None else ()
+    return tuple(each for each in missing if each not in unknown)
 
 
 def _mechanisms(offered: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

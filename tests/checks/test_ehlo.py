@@ -56,6 +56,25 @@ def test_missing_extensions_are_one_note_that_lists_them() -> None:
     assert finding.severity is Severity.INFO
 
 
+@pytest.mark.parametrize(
+    ("words", "offered", "missing"),
+    [
+        ("Exim 4.98", "SIZE 8BITMIME PIPELINING", ()),
+        ("Exim 4.98", "SIZE 8BITMIME", ("PIPELINING",)),
+        ("OpenSMTPD", "SIZE 8BITMIME ENHANCEDSTATUSCODES", ()),
+        ("OpenSMTPD", "SIZE 8BITMIME", ("ENHANCEDSTATUSCODES",)),
+        ("Postfix", "SIZE 8BITMIME PIPELINING", ("ENHANCEDSTATUSCODES",)),
+        ("ready", "SIZE 8BITMIME ENHANCEDSTATUSCODES", ("PIPELINING",)),
+    ],
+)
+def test_what_no_release_of_the_server_has_is_not_missed(words: str, offered: str, missing: tuple[str, ...]) -> None:
+    lines = ["mx1.example.org", *offered.split()]
+    ehlo = [f"250-{line}" for line in lines[:-1]] + [f"250 {lines[-1]}"]
+    talked = talk(endpoint(), said(Phase.GREETING, f"220 mx1.example.org ESMTP {words}"), said(Phase.EHLO, *ehlo))
+    told = [each.params["keywords"] for each in findings(talked) if each.id == "extensions-missing"]
+    assert told == ([missing] if missing else [])
+
+
 def test_what_is_offered_inside_tls_counts() -> None:
     first = said(Phase.EHLO, "250-mx1.example.org", "250 STARTTLS")
     report = findings(talk(endpoint(), GREETING, first, STARTTLS, tls(), EHLO_INSIDE))
