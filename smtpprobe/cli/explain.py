@@ -26,6 +26,8 @@ MAX_LINE_BYTES: Final = 1024 * 1024
 _SECTION: Final = "Options"
 _MAX_WORD: Final = 60
 """Characters of a word that is not understood: so many are quoted, and compared with those that are known."""
+_MAX_NEAR: Final = 4
+"""Causes of one topic that are named, where that topic was typed."""
 _FORMS: Final = (
     "a reply code (421), a class of them (4xx), an enhanced code (4.7.0), a reply in quotes, an EHLO keyword"
     " (CHUNKING), a cause (greylisted), a finding (starttls-missing), - or a file of replies"
@@ -90,7 +92,10 @@ def command(what: tuple[str, ...], phase: str | None, lang: str | None, format: 
         return
     asked = recognise_all(what, is_finding)
     if isinstance(asked, str):
-        raise click.UsageError(f"{_short(asked)} is none of: {_FORMS}{_near(asked)}")
+        near = _near(asked)
+        raise click.UsageError(
+            f"{_short(asked)} is not known; {near}" if near else f"{_short(asked)} is none of: {_FORMS}"
+        )
     _write(iter(asked), phase, lang, format or "text")
 
 
@@ -108,16 +113,22 @@ def _is_file(word: str, is_finding: Callable[[str], bool]) -> bool:
 
 
 def _near(word: str) -> str:
-    """Name the word of the tables that may have been meant; empty for none."""
+    """Name the words of the tables that may have been meant, or where to look; empty for none."""
     from difflib import get_close_matches
 
     from smtpprobe import texts
     from smtpprobe.reference import tables
 
+    meant = word[:_MAX_WORD].strip().lower()
+    if meant in _phases():
+        return f"the codes that are met there: smtpprobe codes --phase {meant}"
+    causes = [each for each in tables.diagnoses() if meant in each.split("-")]
+    if causes:
+        return f"did you mean {' or '.join(causes[:_MAX_NEAR])}?"
     findings = texts.keys(texts.DEFAULT_LANGUAGE, "findings")
     known = {each.lower(): each for each in (*findings, *tables.diagnoses(), *tables.keywords())}
-    near = get_close_matches(word[:_MAX_WORD].strip().lower(), known, n=1)
-    return f"; did you mean {known[near[0]]}?" if near else ""
+    near = get_close_matches(meant, known, n=1)
+    return f"did you mean {known[near[0]]}?" if near else ""
 
 
 def _short(word: str) -> str:

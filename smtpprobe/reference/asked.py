@@ -21,6 +21,8 @@ _NUMBER: Final = r"[0-9]{3}"
 _STORY: Final = r"[0-9]{3}\.[a-z]+"
 _CLASS: Final = r"([0-9])(?:([0-9])[xyz*]|[xyz*]{2})"
 _ENHANCED: Final = r"#?(?:([245x]\.[0-9]{1,3}\.)(?:([0-9]{1,3})|[xyz*])|([245])\.[xyz*](?:\.[xyz*])?)"
+_PLAIN_WORD: Final = r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*[.,:;!?]?"
+"""A word of prose, and no name of a file."""
 _WRAPPED: Final = "()[]<>\"'`"
 _TRAILING: Final = "-:;,.!"
 """What stands around a code in the prose or the log that it was copied from."""
@@ -90,22 +92,30 @@ def _code(word: str) -> tuple[Kind, str] | None:
 
 
 def recognise_all(words: Sequence[str], is_finding: Callable[[str], bool]) -> list[Asked] | str:
-    """Tell what the arguments of a command ask about; a reply whose quotes were forgotten is put together again.
+    """Tell what the arguments of a command ask about; a reply whose quotes were forgotten is put together again, be it
+    only its words.
 
     Returns:
         The questions, or the first word that is not understood.
     """
     asked = [recognise(word, is_finding) for word in words]
-    if len(asked) > 1 and re.match(_BEGINS_REPLY, words[0]):
-        second = asked[1]
-        is_followed_by_enhanced = second is not None and second.kind is Kind.ENHANCED and second.value[0] != "x"
-        if is_followed_by_enhanced or None in asked[1:]:
-            joined = " ".join(words)
-            return [Asked(Kind.REPLY, joined, joined)]
+    if len(asked) > 1 and _is_one_reply(words, asked):
+        joined = " ".join(words)
+        return [Asked(Kind.REPLY, joined, joined)]
     for word, each in zip(words, asked, strict=True):
         if each is None:
             return word
     return [each for each in asked if each is not None]
+
+
+def _is_one_reply(words: Sequence[str], asked: Sequence[Asked | None]) -> bool:
+    """Tell whether questions are the words of one reply."""
+    first, second = asked[0], asked[1]
+    if re.match(_BEGINS_REPLY, words[0]):
+        return None in asked[1:] or (second is not None and second.kind is Kind.ENHANCED and second.value[0] != "x")
+    if first is not None and first.kind is Kind.ENHANCED:
+        return None in asked[1:] and first.value[0] != "x"
+    return not any(asked) and all(re.fullmatch(_PLAIN_WORD, each) for each in words)
 
 
 def keyword_of(word: str) -> str | None:

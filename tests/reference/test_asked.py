@@ -88,6 +88,8 @@ def test_what_has_no_form_is_not_guessed_at(text: str) -> None:
         (["550", "Relay", "denied"], [(Kind.REPLY, "550 Relay denied")]),
         (["550-5.7.1", "Relay", "denied"], [(Kind.REPLY, "550-5.7.1 Relay denied")]),
         (["550-", "Relay", "denied"], [(Kind.REPLY, "550- Relay denied")]),
+        (["5.7.1", "Relay", "denied"], [(Kind.REPLY, "5.7.1 Relay denied")]),
+        (["mailbox", "isn't", "there!"], [(Kind.REPLY, "mailbox isn't there!")]),
         (["4xx", "5xx"], [(Kind.CLASS, "4xx"), (Kind.CLASS, "5xx")]),
         (["550", "550 no"], [(Kind.CODE, "550"), (Kind.REPLY, "550 no")]),
         (["4.7.1", "421"], [(Kind.ENHANCED, "4.7.1"), (Kind.CODE, "421")]),
@@ -99,6 +101,11 @@ def test_a_reply_whose_quotes_were_forgotten_is_put_together(
     found = recognise_all(words, is_finding)
     assert not isinstance(found, str)
     assert [(each.kind, each.value) for each in found] == expected
+
+
+@pytest.mark.parametrize("words", [["a.txt", "b.txt"], ["x.7.1", "denied"], ["foo", "-v"], ["foo"]])
+def test_what_cannot_be_the_words_of_a_reply_is_not_put_together(words: list[str]) -> None:
+    assert isinstance(recognise_all(words, is_finding), str)
 
 
 def test_the_first_word_that_is_not_understood_is_given_back() -> None:
