@@ -209,8 +209,9 @@ def icinga_command(**changes: str) -> list[str]:
     for name, body in sorted(blocks, key=lambda each: int(re.findall(r"order = (\d+)", each[1])[0])):
         (value,) = re.findall(r"value = (.*)$", body, re.MULTILINE)
         given = json.loads(value)
-        for each in given if isinstance(given, list) else [given]:
-            words += [filled(each)] if "skip_key = true" in body else [name, filled(each)]
+        assert isinstance(given, str), "Icinga refuses an array here"
+        key = dict(re.findall(r'^      (key) = "(.*)"$', body, re.MULTILINE)).get("key", name)
+        words += [filled(given)] if "skip_key = true" in body else [key, filled(given)]
     return words
 
 
