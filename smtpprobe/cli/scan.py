@@ -12,7 +12,7 @@ from smtpprobe.cli.options import Duration, OneOf, SectionedCommand, lang_option
 if TYPE_CHECKING:
     from smtpprobe.cli.scanning import Teller
     from smtpprobe.scan.distributed import DistributedScan
-    from smtpprobe.scan.running import Plan, Scan
+    from smtpprobe.scan.running import Plan, Scan, Taken
 
 _INPUT = "Targets and results"
 _DEPTH = "What to ask"
@@ -310,7 +310,7 @@ def command(source: str, **given: Any) -> int:
     if is_dry:
         return _say_plan(plan, teller)
     with _scan(plan, teller, **cluster) as scan:
-        scan.take_targets(teller.reading)
+        _require_targets(scan.take_targets(teller.reading), source, teller)
         outcome = scan.run()
     teller.summary(outcome)
     if outcome.is_complete:
@@ -399,8 +399,21 @@ def _say_plan(plan: Plan, teller: Teller) -> int:
     dry = msgspec.structs.replace(plan, out="-", is_resumed=False)
     with Scan(dry) as scan:
         taken = scan.take_targets(teller.reading)
+        _require_targets(taken, plan.source, teller)
         teller.plan(scan.estimate(), taken, plan.limits)
     return 0
+
+
+def _require_targets(taken: Taken, source: str, teller: Teller) -> None:
+    """See to it that there is something to scan: a wrong column must not pass for a scan that is done."""
+    if taken.targets:
+        return
+    from smtpprobe.errors import OptionError
+    from smtpprobe.names import quoted
+
+    teller.about_input(taken)
+    where = "on the standard input" if source == "-" else f"in {quoted(source)}"
+    raise OptionError(f"there is no target {where}")
 
 
 def _list_fields() -> int:

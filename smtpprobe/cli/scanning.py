@@ -120,7 +120,7 @@ class Teller:
             self._line("  " + self._listed(counts))
         if progress.left_alone:
             self.say("left-alone", count=self._number(progress.left_alone))
-        self._about_input(taken)
+        self.about_input(taken)
         if not outcome.is_complete:
             self.say("unfinished", done=self._number(progress.written), total=self._number(progress.targets))
 
@@ -156,9 +156,10 @@ class Teller:
             label(self._language, "scan", "plan-nothing"),
         ]
         sys.stdout.write("".join(f"{line}\n" for line in lines))
-        self._about_input(taken)
+        self.about_input(taken)
 
-    def _about_input(self, taken: Taken) -> None:
+    def about_input(self, taken: Taken) -> None:
+        """Tell what in the input counts once or not at all."""
         if taken.duplicates:
             self.say("duplicates", count=self._number(taken.duplicates))
         if taken.bad:

@@ -12,6 +12,7 @@ _FORMS = {
     "changes": ("smtpprobe.difference", "Differences"),
     "watch": ("smtpprobe.watching", "Line"),
     "history": ("smtpprobe.history", "Pasts"),
+    "scan": ("smtpprobe.scan.results", "Result"),
     "overview": ("smtpprobe.scan.overview", "Overview"),
 }
 """What can be asked for -> where its definition is."""
@@ -20,7 +21,7 @@ _FORMS = {
 @click.command(short_help="Print the JSON Schema of what smtpprobe writes.")
 @click.argument(
     "form",
-    metavar="[reports|report|evidence|config|changes|watch|history|overview]",
+    metavar="[reports|report|evidence|config|changes|watch|history|scan|overview]",
     type=click.Choice(list(_FORMS)),
     default="reports",
 )
@@ -35,6 +36,7 @@ def command(form: str) -> None:
       changes   what 'diff --format json' prints
       watch     one line of what 'watch --format ndjson' prints
       history   what 'history --format json' prints
+      scan      one line of what 'scan' writes
       overview  what 'report --format json' prints
 
     \b

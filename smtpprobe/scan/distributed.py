@@ -42,6 +42,7 @@ from smtpprobe.scan.lease import Terms
 from smtpprobe.scan.results import RESULT_SCHEMA, SUCCESS
 from smtpprobe.scan.running import OTHER_SCAN, STDOUT, Outcome, Plan, Scan, Taken, require_name
 from smtpprobe.scan.shuffling import Shares, count_buckets, squeeze
+from smtpprobe.scan.sinks import FORMS
 from smtpprobe.scan.staging import Part, Staged
 from smtpprobe.scan.store import Store
 
@@ -68,7 +69,7 @@ THREADS: Final = 4
 
 TICK_S: Final = 0.5
 
-_OTHER_FORMS: Final = (".ndjson", ".jsonl", ".csv", ".sqlite", ".db")
+_OTHER_FORMS: Final = (".ndjson", ".jsonl", *(ending for ending, form in FORMS.items() if form != "parquet"))
 
 
 class Flow(Progress):

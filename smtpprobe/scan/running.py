@@ -30,7 +30,7 @@ from smtpprobe.scan.journal import Journal
 from smtpprobe.scan.pace import Limits
 from smtpprobe.scan.reading import MAX_SHOWN, Bad, read_entries
 from smtpprobe.scan.results import JOURNAL_ENDING
-from smtpprobe.scan.sinks import Lines, Nothing, Sink, write_parquet, write_sqlite
+from smtpprobe.scan.sinks import Lines, Nothing, Sink, form_of, write_parquet, write_sqlite
 from smtpprobe.scan.worker import Depth, Worker
 from smtpprobe.stub import QUESTIONS_AT_ONCE
 
@@ -77,9 +77,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def form(self) -> str:
-        """``ndjson``, ``csv``, ``sqlite`` or ``parquet``."""
-        ending = Path(self.out).suffix.lower()
-        return {".csv": "csv", ".sqlite": "sqlite", ".db": "sqlite", ".parquet": "parquet"}.get(ending, "ndjson")
+        """``ndjson``, ``csv``, ``sqlite`` or ``parquet``.
+
+        Raises:
+            OptionError: the ending promises a form that is not written.
+        """
+        return form_of(self.out)
 
     def what(self) -> bytes:
         """All by which two runs are of the same scan."""
@@ -136,6 +139,12 @@ class Scan:
         plan = self.plan
         self._check_evidence()
         path = plan.journal_path
+        if path is not None:
+            form_of(plan.out)
+            if not Path(path).parent.is_dir():
+                raise OptionError(f"there is no folder {quoted(str(Path(path).parent))} to write results to")
+            if Path(plan.out).is_dir():
+                raise OptionError(f"{quoted(plan.out)} is a folder; results go to a file: --out FILE")
         if path is None:
             if plan.is_resumed:
                 raise OptionError("a scan can be gone on with where its output is a file: --out FILE")

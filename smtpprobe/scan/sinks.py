@@ -25,6 +25,28 @@ from smtpprobe.scan.results import Result, Session, decode_result
 ROWS_AT_ONCE: Final = 5_000
 """Rows that are held in memory while a table is written."""
 
+FORMS: Final = {".csv": "csv", ".sqlite": "sqlite", ".sqlite3": "sqlite", ".db": "sqlite", ".parquet": "parquet"}
+"""Ending -> form; any other but `NOT_WRITTEN` is NDJSON."""
+
+NOT_WRITTEN: Final = frozenset(
+    (
+        ".gz",
+        ".zst",
+        ".xz",
+        ".bz2",
+        ".zip",
+        ".tsv",
+        ".xlsx",
+        ".xls",
+        ".ods",
+        ".arrow",
+        ".feather",
+        ".avro",
+        ".html",
+        ".md",
+    )
+)
+
 COLUMNS: Final[dict[str, type]] = {
     "line": int,
     "target": str,
@@ -101,6 +123,18 @@ def flat(result: Result) -> dict[str, Any]:
 
 def _first(sessions: Sequence[Session], field: str) -> Any:
     return next((value for each in sessions if (value := getattr(each, field)) is not None), None)
+
+
+def form_of(path: str) -> str:
+    """Tell by the ending how results are written to a file: as ``ndjson``, ``csv``, ``sqlite`` or ``parquet``.
+
+    Raises:
+        OptionError: the ending promises a form that is not written.
+    """
+    ending = Path(path).suffix.lower()
+    if ending in NOT_WRITTEN:
+        raise OptionError(f"no results are written as {ending}; --out ends in .ndjson, .csv, .sqlite or .parquet")
+    return FORMS.get(ending, "ndjson")
 
 
 def parse_fields(text: str | None) -> tuple[str, ...] | None:

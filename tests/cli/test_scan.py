@@ -18,6 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from smtpprobe.cli import EXIT_CLOSED_PIPE, EXIT_INTERRUPTED, main
@@ -124,6 +125,10 @@ def test_every_target_has_its_result(lab: Lab, source: Path, capsys: pytest.Capt
         assert finding is None or re.search(f"^({finding})$", ids, re.MULTILINE), name
     assert [each["line"] for each in sorted(found.values(), key=lambda each: each["line"])] == list(range(1, 8))
     assert re.match(r"7 targets, \d+ endpoints, \d+ connections in ", shown.err)
+    assert main(["schema", "scan"]) == 0
+    validator = jsonschema.Draft202012Validator(json.loads(capsys.readouterr().out))
+    for each in found.values():
+        validator.validate(each)
 
 
 def test_a_scan_says_what_a_check_says(lab: Lab, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -331,6 +336,9 @@ def test_results_and_evidence_need_files_of_their_own(
         (["list.txt", "--resume"], "--out FILE"),
         (["list.txt", "--resume", "--out", "new.ndjson"], "nothing to go on with"),
         (["list.gz"], "damaged"),
+        (["list.txt", "--out", "out.ndjson.gz"], "no results are written as .gz"),
+        (["list.txt", "--out", "none/out.ndjson"], "no folder 'none'"),
+        (["list.txt", "--out", "."], "'.' is a folder"),
     ],
 )
 def test_what_cannot_be_done_is_said_on_one_line_and_leaves_nothing(
@@ -345,12 +353,35 @@ def test_what_cannot_be_done_is_said_on_one_line_and_leaves_nothing(
     files = {"list.txt", "list.csv", "list.gz"}
     for name in files:
         written(tmp_path / name, "domain\na.example\n")
-    out = [] if "--resume" in arguments else ["--out", "out.ndjson"]
+    out = [] if {"--resume", "--out"} & {*arguments} else ["--out", "out.ndjson"]
     assert scan(lab, *arguments, *out) == 2
     shown = capsys.readouterr().err
     assert said in shown
     assert shown.count("\n") == 1
     assert {each.name for each in tmp_path.iterdir()} == files
+
+
+@pytest.mark.parametrize("arguments", [("--out", "out.ndjson"), ("--dry-run",), ("--engine", "dask", "--out", "out")])
+@pytest.mark.parametrize(
+    ("name", "content", "told"), [("list", "", ""), ("list", "..\na:b:c\n", "line 2"), ("t.csv", "d,n\n,x\n", "line 2")]
+)
+def test_what_names_no_target_does_not_pass_for_a_scan_that_is_done(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    name: str,
+    content: str,
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path / name, content)
+    assert main(["scan", name, *(["--column", "d"] if name == "t.csv" else []), *arguments]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert told in shown.err
+    assert shown.err.endswith(f"there is no target in '{name}'\n")
+    assert not list(tmp_path.glob("out*"))
 
 
 # --- the run --------------------------------------------------------------------------------------------------------
