@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from smtpprobe.cli.beside import Beside
+from smtpprobe.cli.beside import Beside, next_of
 from smtpprobe.evidence import Evidence, Options, Target
 from smtpprobe.opening import Openings
 from smtpprobe.probing import Decided, Progress, collect
@@ -116,7 +116,7 @@ class Probes(Beside):
             while due not in ended:
                 if due in decided:
                     yield Stage(decided.pop(due), is_final=False, number=due)
-                match self._events.get():
+                match next_of(self._events):
                     case _Ended() as event:
                         ended[event.number] = event
                         decided.pop(event.number, None)

@@ -7,11 +7,17 @@ import socket
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable
+from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 PATIENCE_S: Final = 2.0
 """Seconds. So long the thread is waited for in the end, when all that is left to do is to close connections."""
+
+LOOK_UP_S: Final = 0.5
+"""Seconds. So long a signal may go unnoticed at worst."""
+
+_T = TypeVar("_T")
 
 
 class Beside(ABC):
@@ -81,6 +87,19 @@ class Beside(ABC):
         self._is_stopped = True
         for task in self._tasks:
             task.cancel()
+
+
+def next_of(events: SimpleQueue[_T]) -> _T:
+    """Wait for what the thread has to tell, and hear signals meanwhile.
+
+    A signal that comes between the last look for one and the wait wakes nobody, and Ctrl-C right after some progress
+    is just then. So the wait is not for ever.
+    """
+    while True:
+        try:
+            return events.get(timeout=LOOK_UP_S)
+        except Empty:
+            continue
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from smtpprobe.cli.background import AT_ONCE
-from smtpprobe.cli.beside import Beside
+from smtpprobe.cli.beside import Beside, next_of
 from smtpprobe.evidence import Evidence, Options, Target
 from smtpprobe.probing import Progress, Resolved, collect
 from smtpprobe.watching import Pace, put_off_by
@@ -78,7 +78,7 @@ class RepeatedProbes(Beside):
         Raises:
             OptionError: an option turned out to be unusable, as a CA file that is none.
         """
-        while (event := self._events.get()) is not None:
+        while (event := next_of(self._events)) is not None:
             if isinstance(event, BaseException):
                 raise event
             yield event
