@@ -34,8 +34,8 @@ _VAGUE: Final = frozenset({"x.0.0", "x.1.0", "x.2.0", "x.3.0", "x.4.0", "x.5.0",
 """Enhanced codes that name hardly more than a subject: servers send them for want of a better one."""
 _OPENING: Final = frozenset({"connect", "greeting", "ehlo", "helo"})
 """Phases in which nothing but the client itself can be meant."""
-_NAMED_CODES: Final = frozenset({432, 455, 500, 502, 503, 504, 521, 523, 530, 534, 535, 538, 551, 555, 556})
-"""Basic codes that name a cause themselves, more closely than a vague enhanced code (RFC 5321 4.2.3, RFC 4954 6)."""
+_NAMED_CODES: Final = frozenset({421, 432, 455, 500, 502, 503, 504, 521, 523, 530, 534, 535, 538, 551, 555, 556})
+"""Basic codes that say more of the cause than a vague enhanced code does (RFC 5321 4.2.3, RFC 4954 6)."""
 _ABOUT_SENDER: Final = frozenset({"x.1.7", "x.1.8", "x.7.27"})
 """Enhanced codes by which an address or domain that does not exist is that of the sender."""
 _WITHOUT_SIDE: Final = frozenset({"domain-unknown", "mailbox-unknown", "null-mx"})
