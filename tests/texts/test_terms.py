@@ -31,7 +31,8 @@ AVOIDED: Final[Mapping[str, Mapping[str, str]]] = {
         '(습|합|입|됩)니다|(세|해|예)요[."]|십시오': "the plain style (-다)",
         "블랙리스트|블록리스트": "차단 목록",
         "회색 목록": "그레이리스팅",
-        "거부됩": "거부된다",
+        "컴퓨터": "머신",
+        "(레코드|정책)를? 게시": "등록",
     },
     "tr": {
         r"\b[Vv]ekil": "proxy",
@@ -49,6 +50,7 @@ AVOIDED: Final[Mapping[str, Mapping[str, str]]] = {
         "回复码|响应码": "应答码",
         "发送方|发信方": "发件方",
         "阻止列表|屏蔽列表": "黑名单",
+        "提供商|供应商": "服务商",
         _HALF_WIDTH: "a mark of full width",
         _STRAIGHT_QUOTES: "“…”",
     },
