@@ -25,11 +25,13 @@ class _Server(msgspec.Struct, frozen=True):
     """Its systemd unit in Debian; None where it is not told."""
     can_reload: bool = True
     """Whether that unit can be reloaded."""
+    log: str = "/var/log/mail.log"
+    """Where Debian has it write."""
 
 
 _SERVERS: Final = {
     "postfix": _Server("postfix"),
-    "exim": _Server("exim4"),
+    "exim": _Server("exim4", log="/var/log/exim4/mainlog"),
     "opensmtpd": _Server("opensmtpd", can_reload=False),
     "sendmail": _Server("sendmail"),
     "exchange": _Server(),
@@ -45,6 +47,10 @@ _UNIT: Final = re.compile(
     r"|(journalctl -u )postfix"
 )
 """A command for the service, with the other names that it may have."""
+
+
+_ALERT: Final = re.compile("handshake failure|internal error|protocol version|unrecognized name")
+"""The alerts that steps are told for; their names are the same in every language."""
 
 
 def identified(conversation: Conversation) -> Software | None:
@@ -83,8 +89,8 @@ def _server(conversation: Conversation) -> str | None:
 
 
 def is_about_servers(steps: tuple[str, ...]) -> bool:
-    """Tell whether any step names a server, so that it matters which one is there."""
-    return any(_NAMED.search(each) for each in steps)
+    """Tell whether any step names a server or its log, so that it matters which one is there."""
+    return any(_NAMED.search(each) or "/var/log/mail.log" in each for each in steps)
 
 
 def fitting(steps: tuple[str, ...], server: str | None) -> tuple[str, ...]:
@@ -95,7 +101,17 @@ def fitting(steps: tuple[str, ...], server: str | None) -> tuple[str, ...]:
     """
     if server is None:
         return steps
-    return tuple(_with_unit(each, _SERVERS[server]) for each in steps if not _is_for_another(each, server)) or steps
+    return tuple(_as_there(each, _SERVERS[server]) for each in steps if not _is_for_another(each, server)) or steps
+
+
+def about_alert(steps: tuple[str, ...], alert: str) -> tuple[str, ...]:
+    """The steps without those that begin with other alerts of TLS than the one that was seen.
+
+    Args:
+        alert: its name (RFC 8446 6), as ``internal_error``.
+    """
+    words = alert.replace("_", " ")
+    return tuple(each for each in steps if not _ALERT.match(each) or words in each)
 
 
 def _is_for_another(step: str, server: str) -> bool:
@@ -103,8 +119,9 @@ def _is_for_another(step: str, server: str) -> bool:
     return bool(named) and named[0][0] < _BEGINNING and all(name != server for _, name in named)
 
 
-def _with_unit(step: str, server: _Server) -> str:
-    unit = server.unit
+def _as_there(step: str, server: _Server) -> str:
+    """The step with the names that the service and its log have."""
+    step, unit = step.replace("/var/log/mail.log", server.log), server.unit
     if unit is None:
         return step
 

@@ -18,7 +18,7 @@ from smtpprobe.checks.delivery import tried_hosts
 from smtpprobe.checks.kinds import Topic
 from smtpprobe.evidence import DmarcRecord, Evidence, Failure, FailureKind, Posture, SpfRecord
 from smtpprobe.render import writing
-from smtpprobe.render.advice import fitting, is_about_servers, server_at
+from smtpprobe.render.advice import about_alert, fitting, is_about_servers, server_at
 from smtpprobe.render.escaping import escape, quoted, show_lines
 from smtpprobe.render.summary import HostView, hosts
 from smtpprobe.render.words import ExplanationWords, explanation_words, finding_words, label
@@ -338,6 +338,8 @@ def _finding_view(evidence: Evidence, members: list[tuple[str, Finding]], langua
         {each.where.host or each.where.address for _, each in members},
         {each.where.domain for _, each in members},
     )
+    if isinstance(alert := first.params.get("alert"), str):
+        steps = about_alert(steps, alert)
     if is_about_servers(steps):
         steps = fitting(steps, server_at(evidence, (each.where for _, each in members)))
     return FindingView(

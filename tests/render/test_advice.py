@@ -6,7 +6,7 @@ import pytest
 
 from smtpprobe import texts
 from smtpprobe.evidence import Conversation, Phase
-from smtpprobe.render.advice import fitting, is_about_servers, server_at
+from smtpprobe.render.advice import about_alert, fitting, is_about_servers, server_at
 from smtpprobe.report import Where
 from tests.checks.evidence_builder import A1, A2, EHLO, MX1, MX2, dead, endpoint, evidence, said, talk
 
@@ -43,6 +43,8 @@ def test_what_is_for_others_alone_is_kept_rather_than_nothing() -> None:
         ("--deploy-hook 'systemctl reload postfix'", "exim", "--deploy-hook 'systemctl reload exim4'"),
         ("systemctl reload postfix（または exim4、dovecot）", "opensmtpd", "systemctl restart opensmtpd"),
         ("journalctl -u postfix --since -5min", "opensmtpd", "journalctl -u opensmtpd --since -5min"),
+        ("grep -i tls /var/log/mail.log", "exim", "grep -i tls /var/log/exim4/mainlog"),
+        ("grep -i tls /var/log/mail.log", "postfix", "grep -i tls /var/log/mail.log"),
         ("journalctl -u postfix --since -5min", "exchange", "journalctl -u postfix --since -5min"),
     ],
 )
@@ -60,6 +62,17 @@ def test_every_language_has_its_steps_for_the_server_that_is_there(language: str
     fix = (texts.entry(language, "findings", "certificate-expired") or {})["fix"].strip().splitlines()
     assert sum("systemctl reload exim4" in each for each in fitting(tuple(fix), "exim")) == 2
     assert not any("postfix" in each or "dovecot" in each for each in fitting(tuple(fix), "exim"))
+
+
+@pytest.mark.parametrize("language", texts.languages())
+@pytest.mark.parametrize(
+    ("alert", "left"), [("internal_error", 2), ("protocol_version", 2), ("handshake_failure", 2), ("decode_error", 1)]
+)
+def test_of_the_alerts_only_the_one_that_was_seen_is_advised_on(language: str, alert: str, left: int) -> None:
+    fix = tuple((texts.entry(language, "findings", "tls-handshake-alert") or {})["fix"].strip().splitlines())
+    kept = about_alert(fix, alert)
+    assert (len(kept), kept[0]) == (left, fix[0])
+    assert all(alert.replace("_", " ") in each for each in kept[1:])
 
 
 @pytest.mark.parametrize(
