@@ -25,10 +25,6 @@ from smtpprobe.expectations.model import Expected, Session, Settings
 from smtpprobe.expectations.wording import NULL_MX, is_keyword, is_mechanism, parse_mx
 from smtpprobe.report import GRAVITY, Report, Severity
 
-ALARM_DAYS: Final = 7
-WARNING_DAYS: Final = 21
-"""As the checks have them: days before a certificate ends."""
-
 ALLOWED_FOR: Final = timedelta(days=90)
 """How long an allowance that is proposed would last."""
 
@@ -70,7 +66,7 @@ def proposed(evidence: Evidence) -> tuple[Expected, Expected]:
         session = _session(evidence, role)
         if session != Session():
             expected = msgspec.structs.replace(expected, **{role.value: session})
-    later = Expected(certificate_days=WARNING_DAYS)
+    later = Expected(certificate_days=evidence.options.expiry_warning_days)
     return expected, later if _holds(evidence, later) else Expected()
 
 
@@ -141,13 +137,13 @@ def _session(evidence: Evidence, role: Role) -> Session:
     if not _holds(evidence, Expected(reachable=(role.value,))):
         return session
     talks = [each for each in evidence.conversations if each.endpoint.role is role and not lacks_route(each)]
-    for key, value in _session_candidates(talks):
+    for key, value in _session_candidates(talks, evidence.options.expiry_alarm_days):
         if getattr(session, key) is None and _holds(evidence, _of_role(role, Session(**{key: value}))):
             session = msgspec.structs.replace(session, **{key: value})
     return session
 
 
-def _session_candidates(talks: list[Conversation]) -> Iterator[tuple[str, Any]]:
+def _session_candidates(talks: list[Conversation], alarm_days: int) -> Iterator[tuple[str, Any]]:
     replies = [each.reply(Phase.GREETING) for each in talks]
     for code in sorted({each.code for each in replies if each is not None and each.code is not None}):
         yield "greeting_code", code
@@ -166,7 +162,7 @@ def _session_candidates(talks: list[Conversation]) -> Iterator[tuple[str, Any]]:
     for version in _MIN_TLS[_MIN_TLS.index(_HIGHEST_MIN_TLS) :]:
         yield "min_tls", version
     yield "certificate_trusted", True
-    yield "certificate_days", ALARM_DAYS
+    yield "certificate_days", alarm_days
     sizes = [each["SIZE"][0] for each in offers if each.get("SIZE")]
     least = min((int(each) for each in sizes if each.isascii() and each.isdigit() and len(each) <= 20), default=0)
     if least:

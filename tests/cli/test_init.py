@@ -15,7 +15,7 @@ import pytest
 from smtpprobe import texts
 from smtpprobe.checks import judge
 from smtpprobe.cli import main
-from smtpprobe.evidence import Phase
+from smtpprobe.evidence import Options, Phase
 from smtpprobe.expectations.planning import plan
 from smtpprobe.expectations.proposing import propose, proposed
 from smtpprobe.expectations.reading import parse_config
@@ -124,6 +124,12 @@ def test_what_is_proposed_is_what_is_there() -> None:
     assert expected.smtp.auth == ("PLAIN",)
     assert (expected.smtp.certificate_trusted, expected.smtp.certificate_days, expected.smtp.size) == (True, 7, 1000000)
     assert later.certificate_days == 21
+
+
+def test_the_days_of_a_certificate_are_those_that_were_asked_for() -> None:
+    expected, later = proposed(evidence(healthy(), options=Options(expiry_warning_days=30, expiry_alarm_days=10)))
+    assert expected.smtp is not None
+    assert (expected.smtp.certificate_days, later.certificate_days) == (10, 30)
 
 
 def test_a_file_is_overwritten_only_by_force(capsys: pytest.CaptureFixture[str]) -> None:
