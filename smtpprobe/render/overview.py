@@ -7,6 +7,7 @@ stands without the number that it is a share of.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -15,6 +16,7 @@ from smtpprobe import texts
 from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.layout import Column
+from smtpprobe.render.session import version_words
 from smtpprobe.render.words import label, standing_word
 from smtpprobe.report import Severity
 from smtpprobe.scan.claims import EXPIRY_DAYS
@@ -70,6 +72,9 @@ _KINDS: Final[Mapping[str, Mapping[str, str]]] = {
     },
 }
 """Chart -> row -> the severity whose colour its bar has; the empty row stands for all others."""
+
+
+_PLACEHOLDER: Final = re.compile(r"\{[^{}]*\}")
 
 
 class Bar(NamedTuple):
@@ -293,7 +298,7 @@ def _row_name(chart: str, row: str | None, words: _Words) -> str:
         case "delivery":
             return words.name("fate", row)
         case "tls":
-            return words.name("tls", row) if not row.startswith("TLSv") else escape(row.replace("TLSv", "TLS ", 1))
+            return version_words(row) if row.startswith("TLSv") else words.name("tls", row)
         case "certificates":
             return words.name("certificate", row, days=EXPIRY_DAYS)
     return words.name(chart, row)
@@ -314,8 +319,8 @@ def _findings(findings: Findings, words: _Words) -> Table:
     rows = []
     for each in findings.rows:
         title = (texts.entry(words.language, "findings", each.id) or {}).get("title", "")
-        # What differs from target to target stands as a blank to be filled.
-        shown = title.replace("{", "<").replace("}", ">") or escape(each.id)
+        # What differs from target to target is left open.
+        shown = _PLACEHOLDER.sub("…", title) or escape(each.id)
         severity = label(words.language, "severity", each.severity)
         rows.append(Row((severity, words.fraction(each.targets, findings.of), shown), each.severity, escape(each.id)))
     return Table(

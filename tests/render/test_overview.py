@@ -73,6 +73,14 @@ def test_text_in_a_narrow_terminal_without_unicode(golden: Callable[[str, str], 
     golden("overview-narrow.txt", as_text(whole(), "de", width=40, is_unicode=False))
 
 
+def test_the_first_version_of_tls_is_not_taken_for_all_of_them() -> None:
+    chart = next(
+        each for each in page(overview_of([result("a.test", good(tls="TLSv1"))]), "en").sections if each.id == "tls"
+    )
+    assert isinstance(chart, Chart)
+    assert [bar.name for bar in chart.bars] == ["TLS 1.0"]
+
+
 def test_markdown(golden: Callable[[str, str], None]) -> None:
     golden("overview.md", as_markdown(whole()))
 
