@@ -91,9 +91,10 @@ def jobs(arguments: tuple[str, ...], config_file: str | None, typed: Options, *,
             raise ConfigError(f"{file}: it has no target; write one as [targets.NAME]")
         arguments = names
     found = []
+    plans: dict[str, Plan] = {}
     for argument in arguments:
         if config is not None and argument in names:
-            plan = _plan(config, argument, file)
+            plan = plans[argument] = plans.get(argument) or _plan(config, argument, file)
             found.append(Job(plan.target, _over(plan.options, typed, frozenset(timeouts)), plan.judge))
         elif argument == "-":
             found.extend(Job(each, typed, _judge) for each in _from_stdin())

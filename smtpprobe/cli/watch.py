@@ -7,13 +7,16 @@ wants to say which one.
 from __future__ import annotations
 
 import sys
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from smtpprobe.cli import EXIT_INTERRUPTED
 from smtpprobe.cli.expected import config_option
 from smtpprobe.cli.options import Duration, OneOf, SectionedCommand, lang_option, option, probe_options
+
+if TYPE_CHECKING:
+    from smtpprobe.cli.expected import Job
 
 _WHEN: Final = "When"
 _SHOWN: Final = "Report"
@@ -113,7 +116,7 @@ def command(
     shown_in = language(lang)
     timed = [field for name in ("timeout", "deadline") if probe[name] is not None for field in _TIMES[name]]
     run = jobs(targets, config, options(**probe), timeouts=timed)
-    run = list({each.target.text: each for each in run}.values())  # one that is named twice is watched once
+    run = _once(run)
     parsed = [each.target for each in run]
 
     # What was typed is in order; now for what takes time to import.
@@ -162,6 +165,21 @@ def command(
     met = "met" if is_met(wanted, latest) else "unmet"
     screen.end(outcome.value if wanted is None else f"{wanted}-{met}")
     return STATUS[outcome]
+
+
+def _once(run: list[Job]) -> list[Job]:
+    """Have a target that is named twice watched once.
+
+    Raises:
+        click.UsageError: it is to be probed or judged in two ways, which what is shown and kept could not tell apart.
+    """
+    found: dict[str, Job] = {}
+    for each in run:
+        if found.setdefault(each.target.text, each) != each:
+            raise click.UsageError(
+                f"{each.target.text} is to be watched in two ways at once: name one target of the file"
+            )
+    return list(found.values())
 
 
 def _ring() -> None:

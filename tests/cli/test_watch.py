@@ -126,6 +126,19 @@ def test_a_target_that_is_named_twice_is_watched_once(world: SmallWorld) -> None
     assert len(world.servers["healthy"].visits) == 2
 
 
+def test_a_target_that_is_to_be_watched_in_two_ways_is_a_mistake(
+    world: SmallWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = world.target("healthy")
+    text = f"[targets.one]\ntarget = '{target}'\n[targets.two]\ntarget = '{target}'\nexpect.size = 1\n"
+    (tmp_path / "smtpprobe.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    assert watch(world, "--count", "1") == 2
+    assert f"{target} is to be watched in two ways" in capsys.readouterr().err
+    assert watch(world, "--count", "1", "two", "two") == 0
+    assert len(world.servers["healthy"].visits) == 1
+
+
 # --- how it ends ----------------------------------------------------------------------------------------------------
 
 
