@@ -156,11 +156,13 @@ _CLOSING = "）」』】》〉〕］｝、。，．：；！？ー々ぁぃぅ�
 @cache
 def _piece() -> re.Pattern[str]:
     """What stays together in a word: Chinese and Japanese break between any two characters, but not before a closing
-    and not after an opening mark (JIS X 4051). Korean breaks at blanks, as Latin does.
+    and not after an opening mark (JIS X 4051), nor between a number and its unit (U+00A0). Korean breaks at blanks, as
+    Latin does.
 
     Compiling it takes as long as importing the rest of this module, and few outputs need it.
     """
-    return re.compile(f"[{_OPENING}]*(?:[{_WIDE}]|[^{_WIDE}]+)[{_CLOSING}]*|[{_OPENING}]+")
+    number = f"[^{_WIDE}]*\u00a0[{_WIDE}]{{1,3}}"
+    return re.compile(f"[{_OPENING}]*(?:{number}|[{_WIDE}]|[^{_WIDE}]+)[{_CLOSING}]*|[{_OPENING}]+")
 
 
 def wrap(text: str, cells: int, *, first: str = "", rest: str | None = None) -> list[str]:

@@ -56,6 +56,11 @@ def test_what_does_not_fit_beside_a_wide_label_goes_below_it_unbroken() -> None:
     assert lines == [label.rstrip(), "      mx2.two-troubles.example,", "      later"]
 
 
+def test_a_number_and_its_unit_stay_together() -> None:
+    assert wrap("可信，耗时 181\u00a0毫秒。", 16) == ["可信，耗时", "181\u00a0毫秒。"]
+    assert wrap("trusted, 181\u00a0ms", 12) == ["trusted,", "181\u00a0ms"]
+
+
 def test_a_word_longer_than_the_line_is_broken() -> None:
     assert wrap("see https://example.org/aaaaaaaaaaaa", 12, first="  ") == [
         "  see",
