@@ -1,4 +1,4 @@
-"""A scan on a Dask cluster: the same plan as a flow of parts over any number of machines; the one importer of Dask.
+"""A scan on a Dask cluster: the same plan as a flow of parts over any number of machines.
 
     targets -> partitions -> resolve -> endpoints, dealt out by network -> probe -> dealt back -> join -> Parquet parts
 
@@ -16,17 +16,13 @@ there are workers.
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
-import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
-from importlib import import_module
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Final, Self
 from uuid import uuid4
@@ -34,9 +30,10 @@ from uuid import uuid4
 import msgspec
 
 from smtpprobe import __version__
-from smtpprobe.errors import EvidenceError, MissingExtraError, OptionError, SmtpprobeError
+from smtpprobe.errors import EvidenceError, OptionError, SmtpprobeError
 from smtpprobe.names import own_ehlo_name, quoted
 from smtpprobe.scan import parts, staging
+from smtpprobe.scan.cluster import connected, explained, quiet_logs, require_dask, result_of
 from smtpprobe.scan.engine import Progress
 from smtpprobe.scan.lease import Terms
 from smtpprobe.scan.results import RESULT_SCHEMA, SUCCESS
@@ -55,17 +52,8 @@ RESOLVING_AT_ONCE: Final = 500
 RETRIES: Final = 2
 """How often a piece of work is tried again that failed; work that was lost with its worker is not counted here."""
 
-CONNECT_S: Final = 10.0
-"""How long a scheduler may take to answer."""
-
-WORKERS_S: Final = 60.0
-"""How long the first worker may take to come."""
-
 ALONE_S: Final = 10.0
 """How long all workers may be gone of a cluster of our own, or while the scan ends, before they are given up."""
-
-THREADS: Final = 4
-"""Of each process of a cluster of our own: while one waits for the last slow servers of its bucket, others go on."""
 
 TICK_S: Final = 0.5
 
@@ -104,7 +92,7 @@ class DistributedScan:
         on_tick: Callable[[Flow], None] | None = None,
         terms: Terms | None = None,
     ) -> None:
-        _require_dask()
+        require_dask()
         if plan.out == STDOUT or Path(plan.out).suffix.lower() in _OTHER_FORMS:
             raise OptionError("a distributed scan writes a folder of Parquet files: --out FOLDER, or a URL")
         evidence = None if plan.evidence is None else Store.absolute(plan.evidence)
@@ -183,7 +171,7 @@ class DistributedScan:
         require_name(self.taken.targets, self.plan.options)
         self._partitions = self._stage_targets() if self._staged is None else self._staged.partitions
         try:
-            with _quiet_logs():
+            with quiet_logs():
                 is_complete = asyncio.run(self._run())
         except BaseException:
             if self._store.get(staging.STAGED) is None:  # nothing was begun that one could go on with
@@ -198,7 +186,7 @@ class DistributedScan:
         progress = self.progress
         progress.targets = self.taken.targets
         try:
-            async with _connected(self._scheduler, self.plan.jobs) as client:
+            async with connected(self._scheduler, self.plan.jobs) as client:
                 self._client = client
                 await self._count_workers()
                 staged = await asyncio.to_thread(self._stage_plan)
@@ -342,7 +330,7 @@ class DistributedScan:
         future = self._client.submit(
             work, where, run, number, *rest, key=f"smtpprobe-{run}-{stage}-{number}", pure=False, retries=RETRIES
         )
-        return asyncio.ensure_future(_result(future))
+        return asyncio.ensure_future(result_of(future))
 
     async def _stage(self, stage: str, count: int, begin: Callable[[int], Any]) -> list[Part] | None:
         """Have the work of a stage done, in any order.
@@ -375,7 +363,7 @@ class DistributedScan:
                     except (SmtpprobeError, OSError):
                         raise
                     except Exception as error:
-                        raise OSError(_explained(stage, number, error)) from error
+                        raise OSError(explained(stage, number, error)) from error
                     if part.is_complete:
                         done[number] = part
                         progress.parts_done = len(done)
@@ -430,110 +418,3 @@ class DistributedScan:
         }
         self._store.put(SUCCESS, msgspec.json.encode(content) + b"\n")
         self._store.remove("_scan")
-
-
-# --- Dask -----------------------------------------------------------------------------------------------------------
-
-
-def _require_dask() -> None:
-    try:
-        import distributed  # noqa: F401
-        import pyarrow  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("scanning with Dask", "dask") from None
-
-
-async def _result(future: Any) -> Part:
-    """Wait for a piece of work; give it up where nobody waits any more."""
-    import distributed
-
-    try:
-        part: Part = await future
-    except asyncio.CancelledError:
-        future.release()
-        raise
-    except distributed.CancelledError as error:
-        raise OSError("the connection to Dask's scheduler was lost; --resume goes on") from error
-    return part
-
-
-def _explained(stage: str, number: int, error: BaseException) -> str:
-    import distributed
-
-    what = f"{stage} {number}"
-    if isinstance(error, distributed.KilledWorker):
-        return f"{what}: every worker that tried it was lost; --resume goes on"
-    return f"{what}: {type(error).__name__}: {error}"
-
-
-@asynccontextmanager
-async def _connected(scheduler: str | None, jobs: int) -> AsyncIterator[Any]:
-    """A client of the cluster, or of one of our own."""
-    dask: Any = import_module("distributed")
-
-    if scheduler is None:
-        with tempfile.TemporaryDirectory(prefix="smtpprobe-dask-") as folder:
-            with _deaf_children():
-                cluster = await dask.LocalCluster(
-                    n_workers=jobs,
-                    threads_per_worker=THREADS,
-                    processes=True,
-                    host="127.0.0.1",
-                    scheduler_port=0,
-                    dashboard_address=None,
-                    local_directory=folder,
-                    silence_logs=logging.CRITICAL,
-                    asynchronous=True,
-                )
-            async with cluster, dask.Client(cluster, asynchronous=True, set_as_default=False) as client:
-                yield client
-        return
-    client = dask.Client(scheduler, asynchronous=True, set_as_default=False, timeout=CONNECT_S, name="smtpprobe")
-    try:
-        try:
-            await client
-        except (OSError, ValueError, TypeError) as error:
-            raise OptionError(
-                f"no Dask scheduler answers at {quoted(scheduler)}: {_first_line(error)}; to start one: dask scheduler"
-            ) from error
-        try:
-            await client.wait_for_workers(1, timeout=WORKERS_S)
-        except TimeoutError as error:
-            raise OptionError(
-                f"the scheduler at {quoted(scheduler)} has no workers; to start one: dask worker {scheduler}"
-            ) from error
-        yield client
-    finally:
-        await client.close()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).partition("\n")[0]
-
-
-@contextmanager
-def _deaf_children() -> Iterator[None]:
-    """Let the processes that are started meanwhile not hear Ctrl-C, which is for us to hear, and be it afterwards."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    resource_tracker.ensure_running()  # which would take the block away when the first process is started
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _quiet_logs() -> Iterator[None]:
-    """Keep Dask's own words away from those that we say to the person."""
-    names = ["distributed", *(name for name in logging.root.manager.loggerDict if name.startswith("distributed."))]
-    before = {name: logging.getLogger(name).level for name in names}
-    for name in names:
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        for name, level in before.items():
-            logging.getLogger(name).setLevel(level)
