@@ -33,6 +33,7 @@ from smtpprobe.evidence import (
     Exchange,
     Failure,
     FailureKind,
+    Family,
     Lookup,
     LookupStatus,
     Phase,
@@ -85,6 +86,8 @@ def _ends_in_dns(evidence: Evidence) -> _Step | None:
         return _unanswered([mx])
     if not any(host.addresses for host in resolution.hosts):
         is_open = _open_questions(evidence)
+        if not is_open and evidence.options.family is not Family.ANY:
+            return _Step(Fate.UNKNOWN, "one-family")
         return _unanswered(is_open) if is_open else _Step(Fate.BOUNCES, "no-address")
     return None
 

@@ -21,7 +21,7 @@ MX_HOST_NOT_FOUND = kind("mx-host-not-found", Topic.DNS, *_LOST)
 MX_HOST_WITHOUT_ADDRESS = kind("mx-host-without-address", Topic.DNS, *_LOST)
 HOST_NOT_FOUND = kind("host-not-found", Topic.DNS, Severity.ERROR)
 HOST_WITHOUT_ADDRESS = kind("host-without-address", Topic.DNS, Severity.ERROR)
-NO_ADDRESS_IN_FAMILY = kind("no-address-in-family", Topic.DNS, Severity.INFO, params=("rrtype",))
+NO_ADDRESS_IN_FAMILY = kind("no-address-in-family", Topic.DNS, Severity.INFO, Severity.INCONCLUSIVE, params=("rrtype",))
 HOST_LOOKUP_FAILED = kind(
     "host-lookup-failed",
     Topic.DNS,
@@ -97,7 +97,9 @@ def _without_address(evidence: Evidence, host: MxHost, where: Where) -> Iterator
     """The DNS denied that there is any address."""
     is_missing = all(each.status is LookupStatus.NXDOMAIN for each in host.lookups)
     if not is_missing and evidence.options.family is not Family.ANY:
-        yield NO_ADDRESS_IN_FAMILY.found(where, rrtype=host.lookups[0].rrtype)
+        others = any(each.addresses for each in evidence.resolution.hosts)
+        severity = Severity.INFO if others else Severity.INCONCLUSIVE
+        yield NO_ADDRESS_IN_FAMILY.found(where, as_=severity, rrtype=host.lookups[0].rrtype)
     elif host.origin is HostOrigin.MX:
         others = any(each.addresses for each in evidence.resolution.hosts)
         missing = MX_HOST_NOT_FOUND if is_missing else MX_HOST_WITHOUT_ADDRESS

@@ -14,7 +14,9 @@ from smtpprobe.evidence import (
     Evidence,
     Exchange,
     FailureKind,
+    Family,
     LookupStatus,
+    Options,
     Phase,
     Policies,
     Resolution,
@@ -269,6 +271,11 @@ def test_what_the_name_system_decides_holds_for_every_sender(resolution: Resolut
     found = by_sender(evidence(resolution=resolution))
     assert {(each.fate, each.reason) for each in found.values()} == {(fate_, reason)}
     assert set(found) == set(Sender)
+
+
+def test_who_asks_for_one_kind_of_address_does_not_know_of_the_other() -> None:
+    made = evidence(resolution=resolved(host(MX1)), options=Options(family=Family.IPV4))
+    assert {(each.fate, each.reason) for each in by_sender(made).values()} == {(Fate.UNKNOWN, "one-family")}
 
 
 def test_a_failing_policy_host_does_not_touch_dane_and_the_other_way_round() -> None:

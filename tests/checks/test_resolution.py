@@ -188,8 +188,11 @@ def test_addresses_that_could_not_be_looked_up_in_full_are_a_warning_where_some_
 
 def test_only_one_family_asked_for_is_no_fault_of_the_host() -> None:
     report = judge(evidence(resolution=resolved(host()), options=Options(family=Family.IPV4)))
-    assert found("no-address-in-family", report).params == {"rrtype": "A"}
-    assert "mx-host-without-address" not in ids(report)
+    finding = found("no-address-in-family", report)
+    assert (finding.severity, finding.params) == (Severity.INCONCLUSIVE, {"rrtype": "A"})
+    assert not ids(report) & {"mx-host-without-address", "nothing-probed"}
+    report = judge(evidence(resolution=resolved(host(), host(MX2, A2)), options=Options(family=Family.IPV4)))
+    assert found("no-address-in-family", report).severity is Severity.INFO
 
 
 def test_an_alias_is_a_warning_on_an_mx_host_only() -> None:
