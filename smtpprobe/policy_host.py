@@ -32,6 +32,8 @@ from smtpprobe.tls import explain_error, make_client_context, read_session
 
 _AGENT: Final = {"User-Agent": "smtpprobe", "Accept": "text/plain", "Accept-Encoding": "identity"}
 
+MAX_ADDRESSES: Final = 8
+"""So many addresses of a policy host are tried at most: a domain may name any, to have others knocked at."""
 
 _BYTES: Final = re.compile(r"bytearray\(b(['\"])(.*)\1\)")
 """How the client quotes what it cannot read."""
@@ -57,7 +59,8 @@ async def fetch_policy(
 
     Args:
         domain: in A-labels.
-        lookups: the A and AAAA questions for ``mta-sts.<domain>``; the addresses are tried in order.
+        lookups: the A and AAAA questions for ``mta-sts.<domain>``; the addresses are tried in order, `MAX_ADDRESSES`
+            at most.
         port: 443 everywhere but in tests.
         timeout_s: for all of it.
         clock: seconds since the probe began.
@@ -79,6 +82,7 @@ async def fetch_policy(
     chain: tuple[bytes, ...] = ()
     # Connecting and the handshake end by themselves before all the time is over: the client does not close what is
     # cancelled in the middle of a handshake.
+    addresses = addresses[:MAX_ADDRESSES]
     step_s = timeout_s / (2 * len(addresses) + 1)
     try:
         async with asyncio.timeout(timeout_s):

@@ -15,7 +15,7 @@ import pytest
 from smtpprobe.evidence import MAX_POLICY_BYTES, FailureKind, Lookup, LookupStatus, Phase, PolicyFetch
 from smtpprobe.lab.certificates import CertificateKind, can_serve, make_identity, server_context
 from smtpprobe.policies.mta_sts import read_policy
-from smtpprobe.policy_host import fetch_policy
+from smtpprobe.policy_host import MAX_ADDRESSES, fetch_policy
 
 DOMAIN = "example.org"
 HOST = f"mta-sts.{DOMAIN}"
@@ -149,3 +149,12 @@ async def test_the_next_address_is_tried_where_one_is_dead(context: ssl.SSLConte
     [request] = asked
     assert request.startswith(b"GET /.well-known/mta-sts.txt HTTP/1.1\r\n")
     assert f"host: {HOST}:{port}\r\n".encode() in request.lower()
+
+
+async def test_a_domain_cannot_have_hundreds_of_addresses_knocked_at(context: ssl.SSLContext) -> None:
+    async with serving(answer(), context) as (port, asked):
+        dead = [f"127.0.0.{number}" for number in range(100, 100 + MAX_ADDRESSES)]
+        lookups = (found(*dead, "127.0.0.1"),)
+        fetched, _ = await fetch_policy(DOMAIN, lookups, port=port, timeout_s=PATIENCE_S, clock=lambda: 0.0)
+    assert fetched.address == dead[-1]
+    assert asked == []
