@@ -116,9 +116,12 @@ def _posture(seen: View, style: Style) -> Iterator[str]:
 
 
 def _findings(seen: View, style: Style) -> Iterator[str]:
-    for problem in seen.problems:
+    left = list(seen.problems)
+    while left:
+        twins = [each for each in left if _advice(each) == _advice(left[0])]
+        left = [each for each in left if each not in twins]
         yield ""
-        yield from _problem(problem, style)
+        yield from _problem(twins, style)
     if style.verbosity > 0:
         yield from _short_findings(seen.notes, "notes", style)
     else:
@@ -188,21 +191,31 @@ def _look(seen: View) -> Severity:
 # --- the findings ---------------------------------------------------------------------------------------------------
 
 
-def _problem(finding: FindingView, style: Style) -> Iterator[str]:
-    """One problem: what, where, the server's own words, what it means, and what to do."""
+def _advice(finding: FindingView) -> tuple[object, ...]:
+    """All that is said of a problem but where it is and how grave it is there."""
+    return (finding.id, finding.meaning, finding.steps, finding.reply, finding.references, finding.links)
+
+
+def _problem(twins: Sequence[FindingView], style: Style) -> Iterator[str]:
+    """One problem: what, where, the server's own words, what it means, and what to do.
+
+    Args:
+        twins: the same in different places, which matter more or less; the gravest first.
+    """
     terminal = style.terminal
-    for instance in finding.instances:
+    for finding, instance in ((each, instance) for each in twins for instance in each.instances):
         first = f"{terminal.sign(finding.severity)} {writing.named(finding.severity_word, '', style.language)}"
         lines = wrap(instance.title, terminal.prose, first=first, rest="  ")
         yield from painted(terminal, lines, first, finding.severity, "bold")
         yield from _field("where", _shown_places(instance.places, style), style)
         for reply in instance.replies:
             yield from _field("reply", _quoted(reply, style), style)
+    finding = twins[0]
     yield from _field("meaning", finding.meaning, style)
     words = finding.reply
     if words is not None:
         yield from _field("reason", reason(finding, style.language), style)
-    key = "settle" if finding.severity is Severity.INCONCLUSIVE else "fix"
+    key = "settle" if all(each.severity is Severity.INCONCLUSIVE for each in twins) else "fix"
     yield from _field(key, _numbered(finding.steps), style)
     if words is not None:
         if style.verbosity > 0 or not finding.steps:

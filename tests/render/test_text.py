@@ -113,6 +113,20 @@ def test_a_problem_stands_below_the_answer_with_the_next_step() -> None:
     assert third.startswith("  → Next: ")
 
 
+def test_the_same_advice_for_graver_and_milder_places_is_told_once() -> None:
+    names: dict[str, Param] = {"name": "mail.example.org", "names": ("other.example.net",)}
+    places = [Where(host="mail.example.org", address="192.0.2.26", port=port) for port in (465, 25)]
+    grave = Finding(id="certificate-name-mismatch", severity=Severity.ERROR, where=places[0], params=names)
+    mild = msgspec.structs.replace(grave, severity=Severity.WARNING, where=places[1])
+    between = Finding(id="mx-host-not-found", severity=Severity.WARNING, where=Where(host="mx9.example.org"))
+    text = show(with_findings(grave, between, mild), width=200)
+    assert text.count("A client that checks names") == 1
+    head, _, rest = text.partition("✖ error: ")[2].partition("Meaning")
+    assert [line.split()[-1] for line in head.splitlines() if "Where" in line] == ["192.0.2.26:465", "192.0.2.26:25"]
+    assert "▲ warning: The certificate" in head
+    assert "▲ warning: An MX record" in rest
+
+
 def no_dane(host: str, wanted: str = "3 1 1 00") -> Finding:
     """A note whose advice is another for each host."""
     params: dict[str, Param] = {"owner": f"_25._tcp.{host}", "wanted": wanted, "authority": "-"}
