@@ -162,7 +162,7 @@ def parse_expiry_days(text: str) -> tuple[int, int]:
 
 
 class OneOf(click.ParamType):  # type: ignore[type-arg]
-    """One of several words, which are looked up when they are needed: in the help, and for what was typed."""
+    """One of several words, in any case; they are looked up when needed: in the help, and for what was typed."""
 
     name = "word"
 
@@ -177,10 +177,11 @@ class OneOf(click.ParamType):  # type: ignore[type-arg]
         return f"One of {', '.join(self._words())}."
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        words = tuple(self._words())
-        if value not in words:
-            self.fail(f"{value!r} is not one of {', '.join(words)}", param, ctx)
-        return str(value)
+        words = {word.lower(): word for word in self._words()}
+        found = words.get(str(value).lower())
+        if found is None:
+            self.fail(f"{value!r} is not one of {', '.join(words.values())}", param, ctx)
+        return found
 
 
 def _formats() -> Iterable[str]:

@@ -69,6 +69,7 @@ def test_the_step_chooses_the_story(capsys: pytest.CaptureFixture[str]) -> None:
     assert greeting.startswith("421.greeting  ")
     assert quitting.startswith("421.quit  ")
     assert said(capsys, "421.quit").splitlines()[0] == quitting
+    assert said(capsys, "421", "--phase", "QUIT").splitlines()[0] == quitting
 
 
 def test_a_reply_is_quoted_and_told_by_its_cause(capsys: pytest.CaptureFixture[str]) -> None:
