@@ -116,11 +116,14 @@ def against(run: list[Job], file: str, severity: Severity | None) -> list[Job]:
     from smtpprobe.cli.saved import read_evidence
     from smtpprobe.expectations.baseline import with_changes
 
-    saved = {each.target.text: each for each in read_evidence(file)}
+    every = read_evidence(file)
+    saved = {each.target.text: each for each in every}
+    alike = {(each.target.text, each.options.ports): each for each in every}
 
     def compared(job: Job) -> Job:
         def judge(evidence: Evidence) -> Report:
-            before = saved.get(evidence.target.text)
+            name = evidence.target.text
+            before = alike.get((name, evidence.options.ports), saved.get(name))
             return with_changes(job.judge(evidence), None if before is None else job.judge(before), severity)
 
         return job._replace(judge=judge)

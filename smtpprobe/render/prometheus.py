@@ -15,7 +15,7 @@ from smtpprobe.evidence import Endpoint
 from smtpprobe.render import Style
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.measures import measures
-from smtpprobe.report import Report, Severity
+from smtpprobe.report import GRAVITY, Report, Severity
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -34,7 +34,9 @@ def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
     except ImportError as error:
         raise MissingExtraError("the Prometheus format", "ci") from error
     registry = CollectorRegistry(auto_describe=False)
-    latest = {_target(report): report for report in reports}  # a series stands once: of a repeated target the last
+    # A series stands once. Of a target that was probed in the same way twice the last counts; one that was probed in
+    # several ways, as for its services apart, is what they come to together.
+    latest = {(_target(report), report.evidence.options.ports): report for report in reports}
     registry.register(_Collector(tuple(latest.values())))
     yield generate_latest(registry).decode()
 
@@ -61,17 +63,20 @@ def _of_targets(reports: tuple[Report, ...]) -> Iterator[Metric]:
     finding = gauge("finding", "How often a finding that is no mere note was made; absent where it was not.", "id")
     duration = gauge("duration_seconds", "How long the probe of the target took.")
     at = gauge("timestamp_seconds", "When the probe of the target began, in Unix time.")
+    by_target: dict[str, list[Report]] = {}
     for report in reports:
-        target = _target(report)
+        by_target.setdefault(_target(report), []).append(report)
+    for target, together in by_target.items():
+        gravest = min((report.status for report in together), key=GRAVITY.index)
+        found = [each for report in together for each in report.findings]
         for severity in Severity:
-            status.add_metric((target, severity.value), float(report.status is severity))
-            count = sum(each.severity is severity for each in report.findings)
-            findings.add_metric((target, severity.value), count)
-        ids = [each.id for each in report.findings if each.severity not in (Severity.OK, Severity.INFO)]
+            status.add_metric((target, severity.value), float(gravest is severity))
+            findings.add_metric((target, severity.value), sum(each.severity is severity for each in found))
+        ids = [each.id for each in found if each.severity not in (Severity.OK, Severity.INFO)]
         for id_ in dict.fromkeys(ids):
             finding.add_metric((target, id_), ids.count(id_))
-        duration.add_metric((target,), report.evidence.elapsed_s)
-        at.add_metric((target,), report.evidence.started_at.timestamp())
+        duration.add_metric((target,), sum(report.evidence.elapsed_s for report in together))
+        at.add_metric((target,), min(report.evidence.started_at.timestamp() for report in together))
     yield from (status, findings, finding, duration, at)
 
 
@@ -89,27 +94,28 @@ def _of_endpoints(reports: tuple[Report, ...]) -> Iterator[Metric]:
     tls = gauge("tls_info", "The negotiated TLS version and cipher, always 1.", "version", "cipher")
     trusted = gauge("certificate_trusted", "1 where chain, name and dates of the certificate hold.")
     expiry = gauge("certificate_not_after_timestamp_seconds", "When the certificate ends, in Unix time.")
-    for report in reports:
-        for each in measures(report.evidence):
-            labels = (_target(report), *_labels(each.endpoint))
-            serving.add_metric(labels, float(each.is_serving))
-            known.add_metric(labels, float(each.is_known))
-            for name in ("connect", "greeting", "ehlo", "tls", "total"):
-                seconds = getattr(each, f"{name}_s")
-                if seconds is not None:
-                    stage.add_metric((*labels, name), seconds)
-            for name in ("greeting", "ehlo", "starttls"):
-                number = getattr(each, f"{name}_code")
-                if number is not None:
-                    code.add_metric((*labels, name), number)
-            if each.offers_starttls is not None:
-                starttls.add_metric(labels, float(each.offers_starttls))
-            if each.tls_version is not None:
-                tls.add_metric((*labels, each.tls_version, each.tls_cipher or ""), 1)
-            if each.is_trusted is not None:
-                trusted.add_metric(labels, float(each.is_trusted))
-            if each.expires_at is not None:
-                expiry.add_metric(labels, each.expires_at.timestamp())
+    every = {
+        (_target(report), *_labels(each.endpoint)): each for report in reports for each in measures(report.evidence)
+    }
+    for labels, each in every.items():
+        serving.add_metric(labels, float(each.is_serving))
+        known.add_metric(labels, float(each.is_known))
+        for name in ("connect", "greeting", "ehlo", "tls", "total"):
+            seconds = getattr(each, f"{name}_s")
+            if seconds is not None:
+                stage.add_metric((*labels, name), seconds)
+        for name in ("greeting", "ehlo", "starttls"):
+            number = getattr(each, f"{name}_code")
+            if number is not None:
+                code.add_metric((*labels, name), number)
+        if each.offers_starttls is not None:
+            starttls.add_metric(labels, float(each.offers_starttls))
+        if each.tls_version is not None:
+            tls.add_metric((*labels, each.tls_version, each.tls_cipher or ""), 1)
+        if each.is_trusted is not None:
+            trusted.add_metric(labels, float(each.is_trusted))
+        if each.expires_at is not None:
+            expiry.add_metric(labels, each.expires_at.timestamp())
     yield from (serving, known, stage, code, starttls, tls, trusted, expiry)
 
 

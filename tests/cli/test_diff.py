@@ -143,6 +143,24 @@ def test_a_farewell_that_is_awaited_is_no_change(tmp_path: Path, capsys: pytest.
     assert "Changed since" not in capsys.readouterr().out
 
 
+def test_each_service_of_a_target_has_its_own_baseline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with small_world(mine=BEFORE) as world:
+        port = world.servers["mine"].port
+        text = "".join(
+            f"[targets.{role}]\ntarget = '{world.servers['mine'].host}'\nports = ['{role}:{port}']\n"
+            for role in ("smtp", "submission")
+        )
+        (tmp_path / "smtpprobe.toml").write_text(text)
+        monkeypatch.chdir(tmp_path)
+        options = [*world.options, "--fail-on", "error"]
+        main(["check", "-q", "--save", "both.json", *options])
+        capsys.readouterr()
+        main(["check", "--format", "json", "--baseline", "both.json", *options])
+        assert "baseline-changed" not in capsys.readouterr().out
+
+
 def test_a_server_that_puts_us_off_is_no_change_to_fail_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved = str(tmp_path / "baseline.json")
     with small_world(busy=BUSY) as world:

@@ -20,7 +20,19 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from smtpprobe import __version__
 from smtpprobe.checks import judge
-from smtpprobe.evidence import Conversation, Evidence, Exchange, FailureKind, Phase, Reply, Target
+from smtpprobe.evidence import (
+    Conversation,
+    Evidence,
+    Exchange,
+    FailureKind,
+    Options,
+    Phase,
+    PortSpec,
+    Reply,
+    Role,
+    Target,
+    TlsMode,
+)
 from smtpprobe.render import FORMATS, renderer
 from smtpprobe.render.nagios import exit_status
 from smtpprobe.render.style import Style
@@ -344,6 +356,25 @@ def test_prometheus_counts_what_the_report_says() -> None:
     assert sum(serving) == 2
     expiry = families["smtpprobe_certificate_not_after_timestamp_seconds"].samples
     assert {each.labels["host"] for each in expiry} == {"mx1.example.org", "mx2.example.org"}
+
+
+def test_prometheus_joins_what_a_target_comes_to_for_each_of_its_services() -> None:
+    def probed(role: Role, *steps: Exchange) -> Report:
+        port = PortSpec(port=25 if role is Role.SMTP else 587, role=role, tls=TlsMode.STARTTLS)
+        return judge(evidence(talk(endpoint(port=port.port), *steps), options=Options(ports=(port,))))
+
+    bad = probed(Role.SMTP, said(Phase.GREETING, "554 no"), said(Phase.QUIT, "221 bye"))
+    good = probed(Role.SUBMISSION, GREETING, PLAIN_EHLO)
+    assert bad.status is Severity.ERROR
+    text = rendered("prometheus", bad, bad, good)
+    families = {each.name: each for each in text_string_to_metric_families(text)}
+    assert {each.labels["port"] for each in families["smtpprobe_endpoint_serving"].samples} == {"25", "587"}
+    (status,) = [each.labels["status"] for each in families["smtpprobe_status"].samples if each.value]
+    assert status == "error"
+    found = {each.labels["id"]: each.value for each in families["smtpprobe_finding"].samples}
+    assert found["greeting-refused"] == 1, "the same probe again is not counted again"
+    assert {each.id for each in good.findings if each.severity is Severity.WARNING} <= found.keys()
+    assert len(text.splitlines()) == len(set(text.splitlines())), "a series stands once"
 
 
 @pytest.mark.parametrize(
