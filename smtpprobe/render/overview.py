@@ -53,6 +53,7 @@ _KINDS: Final[Mapping[str, Mapping[str, str]]] = {
         "partial": "warning",
         "without-rollover": "ok",
         "mismatch": "error",
+        "without-tls": "error",
         "unusable": "warning",
         "insecure": "warning",
         "mx-insecure": "warning",

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from smtpprobe.checks import judge
+from smtpprobe.checks.dane import DANE_WITHOUT_TLS
 from smtpprobe.checks.securing import DaneState, dane_of
 from smtpprobe.endpoints import host_of_address, plan_endpoints
 from smtpprobe.evidence import (
@@ -31,6 +32,7 @@ from smtpprobe.evidence import (
     encode,
 )
 from smtpprobe.report import Report
+from smtpprobe.scan.claims import PolicyState
 from smtpprobe.scan.journal import Became, Known
 from smtpprobe.scan.results import RESULT_SCHEMA, Standing, Verdict
 from smtpprobe.scan.summing import NOBODY_ASKED, Judge, judgement, put_together, shape_of_address
@@ -236,7 +238,7 @@ class Joiner:
             report = judge(make_evidence())
             judged = judgement(report)
             deliveries = _verdicts(report)
-            dane, mta_sts = dane_of_target(report.evidence), _mta_sts(report)
+            dane, mta_sts = dane_of_target(report), mta_sts_of_target(report)
         else:
             shaped = [(endpoint, became.shape) for endpoint, became in met_by]
             is_interrupted = len(met_by) < len(endpoints)
@@ -379,24 +381,28 @@ _DANE: Final = {
 """The words of a result, the gravest first."""
 
 
-def dane_of_target(evidence: Evidence) -> str | None:
+def dane_of_target(report: Report) -> str | None:
     """Say how a target stands to DANE: as the worst of its endpoints, whether or not they could be talked to.
 
     Returns:
-        A word of `_DANE`; ``partial`` where it fits on some and the others have no records; None where nothing was
-        asked.
+        A word of `_DANE`; ``without-tls`` where a server has records and no TLS; ``partial`` where it fits on some and
+        the others have no records; None where nothing was asked.
     """
-    found = [dane_of(evidence, each) for each in evidence.conversations]
+    found = [dane_of(report.evidence, each) for each in report.evidence.conversations]
     states = {each.state for each in found if each is not None}
     if states == {DaneState.MATCH, DaneState.ABSENT}:
         return "partial"
+    if DaneState.MISMATCH not in states and any(each.id == DANE_WITHOUT_TLS.id for each in report.findings):
+        return "without-tls"
     return next((word for state, word in _DANE.items() if state in states), None)
 
 
-def _mta_sts(report: Report) -> str | None:
+def mta_sts_of_target(report: Report) -> str | None:
+    """Say how a target stands to MTA-STS: see `results.Result.mta_sts`."""
     ids = {finding.id for finding in report.findings}
     for mode in ("enforced", "testing", "none"):
         if f"mta-sts-{mode}" in ids:
             return {"enforced": "enforce"}.get(mode, mode)
-    is_wrong = any(each.startswith(("mta-sts-policy", "mta-sts-record")) for each in ids)
-    return "invalid" if is_wrong else None
+    if any(each.startswith(("mta-sts-policy", "mta-sts-record")) for each in ids):
+        return "invalid"
+    return next((state.value for state in PolicyState if f"mta-sts-{state}" in ids), None)

@@ -156,10 +156,11 @@ class Result(Fact, frozen=True, kw_only=True):
     """Of the first host that is recognised."""
     dane: str | None = None
     """Full scans only, after the finding: ``match``, ``partial`` (on some hosts, and the others have no records),
-    ``mismatch``, ``unusable``, ``insecure``, ``untested``, ``lookup-failed``, ``unverifiable``, ``unvalidated``,
-    ``not-published``; None where no TLSA records were asked for."""
+    ``mismatch``, ``without-tls``, ``unusable``, ``insecure``, ``untested``, ``lookup-failed``, ``unverifiable``,
+    ``unvalidated``, ``not-published``; None where no TLSA records were asked for."""
     mta_sts: str | None = None
-    """Full scans only: ``enforce``, ``testing``, ``none`` or ``invalid``; None without a record or in a light scan."""
+    """Full scans only: ``enforce``, ``testing``, ``none``, ``invalid``, ``not-published`` or ``lookup-failed``; None
+    where no policy was asked for."""
     deliveries: tuple[Verdict, ...] = ()
     """Full scans only."""
     at: datetime

@@ -20,6 +20,7 @@ import msgspec
 from smtpprobe.errors import MissingExtraError, OptionError
 from smtpprobe.names import quoted
 from smtpprobe.report import Severity
+from smtpprobe.scan.claims import Validity, validity
 from smtpprobe.scan.results import Result, Session, decode_result
 
 ROWS_AT_ONCE: Final = 5_000
@@ -106,7 +107,7 @@ def flat(result: Result) -> dict[str, Any]:
         "failure": next((each.failure.value for each in sessions if each.failure is not None), None),
         "starttls": all(each.starttls or each.tls for each in talked) if talked else None,
         "tls": worst or None,
-        "is_trusted": all(each.is_chain_trusted and each.is_name_matched is not False for each in certificates)
+        "is_trusted": all(Validity.TRUSTED in validity(each, result.at) for each in certificates)
         if certificates
         else None,
         "not_after": min(ends).isoformat() if ends else None,

@@ -159,6 +159,7 @@ def full() -> list[Result]:
             "plain.example",
             good("192.0.2.7"),
             dane="not-published",
+            mta_sts="not-published",
             findings=(found("mta-sts-not-published", Severity.INFO),),
             deliveries=verdicts(Fate.ENCRYPTED, Fate.ENCRYPTED, Fate.ENCRYPTED),
         ),

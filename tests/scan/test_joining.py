@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from smtpprobe.checks import judge
 from smtpprobe.evidence import Evidence, FailureKind, Policies
-from smtpprobe.scan.joining import dane_of_target
+from smtpprobe.scan.joining import dane_of_target, mta_sts_of_target
 from tests.checks.evidence_builder import A2, MX2, dead, endpoint
 from tests.checks.scenarios import SCENARIOS
 
@@ -32,23 +33,40 @@ def beside(evidence: Evidence, other: Evidence | None = None) -> Evidence:
 def test_a_target_stands_to_dane_as_its_finding_says(id: str) -> None:
     fits = {"without-rollover": "match", "mx-insecure": "match"}
     word = id.removeprefix("dane-")
-    assert dane_of_target(SCENARIOS[id]) == fits.get(word, word)
-    assert dane_of_target(beside(SCENARIOS[id])) == fits.get(word, word)
+    assert dane_of_target(judge(SCENARIOS[id])) == fits.get(word, word)
+    assert dane_of_target(judge(beside(SCENARIOS[id]))) == fits.get(word, word)
 
 
 def test_a_server_that_shows_no_certificate_was_asked_all_the_same() -> None:
     """Else those without TLS were missing from those without DANE."""
     silent = [dead(each.endpoint) for each in SCENARIOS["dane-not-published"].conversations]
     without = msgspec.structs.replace(SCENARIOS["dane-not-published"], conversations=tuple(silent))
-    assert dane_of_target(without) == "not-published"
+    assert dane_of_target(judge(without)) == "not-published"
     signed = msgspec.structs.replace(SCENARIOS["dane-match"], conversations=tuple(silent))
-    assert dane_of_target(signed) == "untested"
+    assert dane_of_target(judge(signed)) == "untested"
 
 
 def test_dane_on_some_hosts_only_is_told() -> None:
-    assert dane_of_target(beside(SCENARIOS["dane-match"], SCENARIOS["dane-not-published"])) == "partial"
-    assert dane_of_target(beside(SCENARIOS["dane-match"], SCENARIOS["dane-lookup-failed"])) == "lookup-failed"
+    assert dane_of_target(judge(beside(SCENARIOS["dane-match"], SCENARIOS["dane-not-published"]))) == "partial"
+    assert dane_of_target(judge(beside(SCENARIOS["dane-match"], SCENARIOS["dane-lookup-failed"]))) == "lookup-failed"
+
+
+@pytest.mark.parametrize(
+    ("id", "word"),
+    [
+        ("mta-sts-enforced", "enforce"),
+        ("mta-sts-testing", "testing"),
+        ("mta-sts-none", "none"),
+        ("mta-sts-policy-status", "invalid"),
+        ("mta-sts-record-invalid", "invalid"),
+        ("mta-sts-not-published", "not-published"),
+        ("mta-sts-lookup-failed", "lookup-failed"),
+        ("dane-match", None),
+    ],
+)
+def test_a_target_stands_to_mta_sts_as_its_finding_says(id: str, word: str | None) -> None:
+    assert mta_sts_of_target(judge(SCENARIOS[id])) == word
 
 
 def test_where_nothing_was_asked_nothing_is_said() -> None:
-    assert dane_of_target(msgspec.structs.replace(SCENARIOS["dane-match"], policies=Policies())) is None
+    assert dane_of_target(judge(msgspec.structs.replace(SCENARIOS["dane-match"], policies=Policies()))) is None

@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,9 @@ from hypothesis import strategies as st
 from smtpprobe.errors import OptionError
 from smtpprobe.evidence import Phase, TargetKind
 from smtpprobe.scan import sinks
+from smtpprobe.scan.claims import Grouping
+from smtpprobe.scan.counting import overview_of
+from smtpprobe.scan.overview import Shares
 from smtpprobe.scan.results import Result, decode_result
 from smtpprobe.scan.sinks import COLUMNS, Lines, Nothing, flat, parse_fields, write_parquet, write_sqlite
 from tests.scan.made import certificate, full, good, refused, result, silent, town
@@ -63,6 +67,27 @@ def test_a_row_tells_the_worst_of_the_servers() -> None:
     assert flat(result("x", good(), good("192.0.2.2", tls="TLSv1.2")))["tls"] == "TLSv1.2"
     nothing = flat(result("x", silent()))
     assert [nothing[each] for each in ("starttls", "tls", "is_trusted", "not_after", "code")] == [None] * 5
+
+
+def test_what_is_asked_of_the_rows_adds_up_to_the_overview() -> None:
+    rows, seen = [flat(each) for each in RESULTS], overview_of(RESULTS)
+
+    def counted(shares: Shares) -> dict[str | None, int]:
+        return {row.id: row.count for row in shares.rows if row.count}
+
+    def asked(column: str) -> dict[str | None, int]:
+        return dict(Counter(row[column] for row in rows if row[column] is not None))
+
+    assert asked("outcome") == counted(seen.outcomes)
+    assert asked("dane") == counted(seen.dane)
+    assert asked("mta_sts") == counted(seen.mta_sts)
+    assert sum(row["reachable"] > 0 for row in rows) == counted(seen.reachability)["reachable"]
+    assert sum(row["starttls"] is True for row in rows) == counted(seen.starttls)["all"]
+    assert sum(row["starttls"] is not None for row in rows) == seen.starttls.of
+    groups = overview_of(RESULTS, group_by=Grouping.TLD).groups
+    assert groups is not None
+    assert sum(row["is_trusted"] is True for row in rows) == sum(group.trusted for group in groups.rows)
+    assert sum(row["is_trusted"] is not None for row in rows) == sum(group.with_certificate for group in groups.rows)
 
 
 # --- fields ---------------------------------------------------------------------------------------------------------
