@@ -7,13 +7,14 @@ from typing import Final
 
 _PERMANENT: Final = re.compile(
     r"\bpermanent(?:ly)?\b|\bdo not (?:retry|try again)\b|\bwill not be retried\b|\bnever\b|\bfinal(?:ly)? rejected\b"
-    r"|\bdauerhaft\b|\bendgültig\b|\bdéfinitive?(?:ment)?\b|\bpermanente(?:mente)?\b",
+    r"|\bdauerhaft\b|\bendgültig\b|\bdéfinitive?(?:ment)?\b|\bpermanente(?:mente)?\b|\bkalıcı\b|永久|恒久的|영구",
     re.IGNORECASE,
 )
 _TEMPORARY: Final = re.compile(
     r"\btemporar(?:y|ily)\b|(?<!not )\b(?:try|retry|trying|come back) (?:again|later|back)\b|\bdeferred\b"
     r"|\b(?:in|for) (?:a few|some|[0-9]{1,4}) (?:seconds|minutes|hours)\b|\bvorübergehend|\bspäter\b|\btemporaire"
-    r"|\bplus tard\b|\bmás tarde\b|\btemporalmente\b|\bpiù tardi\b|\bmais tarde\b|稍后|稍後|暂时",
+    r"|\bplus tard\b|\bmás tarde\b|\btemporalmente\b|\bpiù tardi\b|\bmais tarde\b|\bgeçici\b|\bdaha sonra\b"
+    r"|稍后|稍後|暂时|临时|しばらく|後ほど|一時的|나중에|잠시 후|일시적",
     re.IGNORECASE,
 )
 

@@ -151,6 +151,10 @@ def test_any_row_of_known_words_is_read(words: list[str]) -> None:
         ("veuillez réessayer plus tard", False, True),
         ("permanently deferred", False, False),
         ("mailbox full", False, False),
+        ("나중에 다시 시도해 주세요", False, True),
+        ("しばらくしてから再送してください", False, True),
+        ("Lütfen daha sonra tekrar deneyin", False, True),
+        ("영구 오류", True, False),
     ],
 )
 def test_words_sound_lasting_passing_or_neither(text: str, permanent: bool, temporary: bool) -> None:
