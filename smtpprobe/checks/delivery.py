@@ -184,7 +184,7 @@ def _before_tls(conversation: Conversation) -> _Step | None:
     if took_ehlo(conversation) is not None:
         return None
     if failure is not None and failure.kind in _NOT_FROM_HERE:
-        return _Step(Fate.UNKNOWN, "not-from-here")
+        return _open_for_us(failure)
     if conversation.connected_s is None:
         timed_out = failure is not None and failure.kind is FailureKind.TIMEOUT
         # A connection that nobody answers may end at our own firewall.
@@ -195,6 +195,11 @@ def _before_tls(conversation: Conversation) -> _Step | None:
         is_slow = failure is not None and failure.kind is FailureKind.TIMEOUT
         return _Step(Fate.UNKNOWN, "too-slow") if is_slow else _Step(Fate.DEFERS, "broken-off")
     return _refused(conversation, exchange, exchange.outcome) or _Step(Fate.DEFERS, "broken-off")
+
+
+def _open_for_us(failure: Failure) -> _Step:
+    """What comes of a failure of this machine, or of the time that the caller gave."""
+    return _Step(Fate.UNKNOWN, "out-of-time" if failure.kind is FailureKind.DEADLINE else "not-from-here")
 
 
 def _refused(conversation: Conversation, exchange: Exchange, reply: Reply) -> _Step | None:
@@ -227,7 +232,7 @@ def _after_tls(conversation: Conversation) -> _Step | None:
     if isinstance(exchange.outcome, Reply):
         return _refused(conversation, exchange, exchange.outcome)
     if exchange.outcome.kind in _NOT_FROM_HERE:
-        return _Step(Fate.UNKNOWN, "not-from-here")
+        return _open_for_us(exchange.outcome)
     is_slow = exchange.outcome.kind is FailureKind.TIMEOUT
     return _Step(Fate.UNKNOWN, "too-slow") if is_slow else _Step(Fate.DEFERS, "broken-off")
 
@@ -237,11 +242,11 @@ def _without_tls(conversation: Conversation) -> _Step:
     handshake = conversation.handshake
     if handshake is not None and isinstance(handshake.outcome, Failure):
         if handshake.outcome.kind in _NOT_FROM_HERE:
-            return _Step(Fate.UNKNOWN, "not-from-here")
+            return _open_for_us(handshake.outcome)
         return _Step(Fate.DEFERS, "handshake-failed")
-    if conversation.endpoint.tls is TlsMode.NONE or (
-        conversation.failure is not None and conversation.failure.kind in OWN_LIMITS
-    ):
+    if conversation.failure is not None and conversation.failure.kind in OWN_LIMITS:
+        return _open_for_us(conversation.failure)
+    if conversation.endpoint.tls is TlsMode.NONE:
         return _Step(Fate.UNKNOWN, "not-from-here")
     if conversation.reply(Phase.STARTTLS) is not None:
         return _Step(Fate.DEFERS, "starttls-refused")

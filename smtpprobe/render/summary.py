@@ -15,6 +15,7 @@ from smtpprobe.evidence import (
     Endpoint,
     Evidence,
     Failure,
+    FailureKind,
     HostOrigin,
     LookupStatus,
     MxHost,
@@ -118,6 +119,16 @@ def _rows(report: Report, host: str, language: str) -> Iterator[EndpointView]:
         yield pending
 
 
+def _standing(conversation: Conversation, answers: bool, gravest: Severity | None) -> Severity | None:
+    """How an endpoint stands: well where it answers and nothing is wrong; not known where our own time ended first."""
+    if answers and gravest in (None, Severity.INFO):
+        return Severity.OK
+    failure = conversation.failure
+    if gravest is None and failure is not None and failure.kind in (FailureKind.DEADLINE, FailureKind.INTERRUPTED):
+        return Severity.INCONCLUSIVE
+    return gravest
+
+
 def _is_alike(one: EndpointView, other: EndpointView) -> bool:
     said = (one.software, one.tls, other.software, other.tls)
     return not any(said) and (one.address, one.state, one.severity) == (other.address, other.state, other.severity)
@@ -137,7 +148,7 @@ def _row(report: Report, endpoint: Endpoint, conversation: Conversation | None, 
     return EndpointView(
         address=escape(endpoint.address),
         ports=(endpoint.port,),
-        severity=Severity.OK if answers and gravest in (None, Severity.INFO) else gravest,
+        severity=_standing(conversation, answers, gravest),
         state=state,
         software=software(conversation),
         tls=tls,

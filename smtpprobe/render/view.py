@@ -34,6 +34,8 @@ _HOST: Final = re.compile(r"\bHOST\b", re.ASCII)
 """What stands for the server in the commands of the texts."""
 _DOMAIN: Final = re.compile(r"\bDOMAIN\b", re.ASCII)
 """The same for the domain that was asked for."""
+_TARGET: Final = re.compile(r"\bTARGET\b", re.ASCII)
+"""The same for what was typed."""
 _HOST_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
 """Letters, digits and hyphens (RFC 1123 2.1), or an IPv4 address."""
 
@@ -337,6 +339,7 @@ def _finding_view(evidence: Evidence, members: list[tuple[str, Finding]], langua
         words.fix,
         {each.where.host or each.where.address for _, each in members},
         {each.where.domain for _, each in members},
+        evidence.target.text,
     )
     if isinstance(alert := first.params.get("alert"), str):
         steps = about_alert(steps, alert)
@@ -364,12 +367,13 @@ def _finding_view(evidence: Evidence, members: list[tuple[str, Finding]], langua
     )
 
 
-def _filled(fix: str, hosts: set[str | None], domains: set[str | None]) -> tuple[str, ...]:
-    """The steps; where they are about one host or domain, it stands in place of ``HOST`` or ``DOMAIN``.
+def _filled(fix: str, hosts: set[str | None], domains: set[str | None], target: str) -> tuple[str, ...]:
+    """The steps; where they are about one host or domain, it stands in place of ``HOST`` or ``DOMAIN``, and what was
+    typed in place of ``TARGET``.
 
     People paste commands into a shell, so only what can be nothing but a host name is put in: names come from the DNS.
     """
-    for placeholder, names in ((_HOST, hosts), (_DOMAIN, domains)):
+    for placeholder, names in ((_HOST, hosts), (_DOMAIN, domains), (_TARGET, {target})):
         name = next(iter(names)) if len(names) == 1 else None
         if name is not None and _HOST_NAME.fullmatch(name):
             fix = placeholder.sub(name, fix)

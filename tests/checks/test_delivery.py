@@ -122,7 +122,7 @@ def fate(evidence: Evidence, sender: Sender) -> tuple[Fate, str]:
         (over_tls(said(Phase.EHLO, "554 5.7.1 no", over_tls=True)), Fate.BOUNCES, "refused-5"),
         (over_tls(said(Phase.EHLO, "503 5.5.1 Duplicate EHLO", over_tls=True)), Fate.BOUNCES, "refused-5"),
         (over_tls(failed(Phase.EHLO, FailureKind.TIMEOUT, over_tls=True)), Fate.UNKNOWN, "too-slow"),
-        (over_tls(failed(Phase.EHLO, FailureKind.DEADLINE, over_tls=True)), Fate.UNKNOWN, "not-from-here"),
+        (over_tls(failed(Phase.EHLO, FailureKind.DEADLINE, over_tls=True)), Fate.UNKNOWN, "out-of-time"),
         (NO_TLS, Fate.CLEAR, "starttls-missing"),
         (REFUSED_TLS, Fate.CLEAR, "starttls-refused"),
         (BROKEN, Fate.CLEAR, "handshake-failed"),
@@ -137,6 +137,7 @@ def fate(evidence: Evidence, sender: Sender) -> tuple[Fate, str]:
         (dead(endpoint()), Fate.DEFERS, "no-connection"),
         (dead(endpoint(), FailureKind.TIMEOUT), Fate.UNKNOWN, "no-answer"),
         (dead(endpoint(), FailureKind.NO_ROUTE), Fate.UNKNOWN, "not-from-here"),
+        (talk(endpoint(), failed(Phase.GREETING, FailureKind.DEADLINE)), Fate.UNKNOWN, "out-of-time"),
         (dead(endpoint(), FailureKind.OTHER, detail="EMFILE"), Fate.UNKNOWN, "not-from-here"),
     ],
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from smtpprobe.evidence import Failure, FailureKind, Phase
 from smtpprobe.render.view import View, view
-from smtpprobe.report import Finding, Severity, Where
+from smtpprobe.report import Finding, Param, Severity, Where
 from tests.render import reports
 
 
@@ -55,6 +56,29 @@ def test_the_domain_is_put_into_what_is_to_be_published() -> None:
         id="mta-sts-not-published", severity=Severity.INFO, where=Where(domain="a b.example"), params={"name": "-"}
     )
     assert "mta-sts.DOMAIN/" in seen(hostile).notes[0].steps[0]
+
+
+def test_what_was_typed_is_put_into_commands_where_it_is_a_name() -> None:
+    late = Finding(
+        id="deadline-reached", severity=Severity.INCONCLUSIVE, params={"seconds": 3.0, "count": 1, "total": 3}
+    )
+    assert seen(late).next_step == "Give more time: smtpprobe check --deadline 5m example.org"
+    report = reports.healthy()
+    odd = msgspec.structs.replace(report.evidence.target, text="me@[192.0.2.1]; reboot")
+    evidence = msgspec.structs.replace(report.evidence, target=odd)
+    words = view(msgspec.structs.replace(report, evidence=evidence, findings=(late,)), "en")
+    assert words.next_step.endswith("--deadline 5m TARGET")
+
+
+def test_an_endpoint_that_our_own_time_left_out_is_not_known() -> None:
+    report = reports.healthy()
+    first, *others = report.evidence.conversations
+    failure = Failure(phase=Phase.GREETING, kind=FailureKind.DEADLINE)
+    late = msgspec.structs.replace(first, exchanges=(), failure=failure)
+    evidence = msgspec.structs.replace(report.evidence, conversations=(late, *others))
+    words = view(msgspec.structs.replace(report, evidence=evidence, findings=()), "en")
+    assert words.hosts[0].endpoints[0].severity is Severity.INCONCLUSIVE
+    assert words.hosts[0].endpoints[0].state.startswith("out of time")
 
 
 def test_what_holds_for_every_sender_is_told_once() -> None:
