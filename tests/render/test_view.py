@@ -7,7 +7,7 @@ import pytest
 
 from smtpprobe.evidence import Failure, FailureKind, Phase
 from smtpprobe.render.view import View, view
-from smtpprobe.report import Finding, Param, Severity, Where
+from smtpprobe.report import Finding, Severity, Where
 from tests.render import reports
 
 
