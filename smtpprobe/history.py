@@ -241,11 +241,15 @@ def read_history(path: str, targets: Sequence[str] = (), last: int | None = None
     Raises:
         HistoryError: there is no such file, it is none of ours, or it knows no such target.
     """
+    if Path(path).exists() and not Path(path).is_file():
+        raise HistoryError(f"{path}: this is no file that 'smtpprobe watch --history FILE' makes")
     if not Path(path).is_file():
         raise HistoryError(f"{path}: there is no such file; 'smtpprobe watch --history FILE' makes one")
     with _blaming(path), closing(_opened_to_read(path)) as connection:
         _check(connection, path)
         known = [name for (name,) in connection.execute("SELECT DISTINCT target FROM probe ORDER BY target")]
+        if not all(isinstance(name, str) for name in known):
+            raise HistoryError(f"{path}: the history has a row that cannot be read: its target is no text")
         wanted = {each.casefold() for each in targets}
         if unknown := wanted - {each.casefold() for each in known}:
             there = ", ".join(known[:MAX_NAMED]) or "no target"

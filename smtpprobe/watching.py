@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from enum import StrEnum
 from ipaddress import ip_address
 from typing import Final, Literal
 
 import msgspec
 
-from smtpprobe.evidence import Evidence, Fact, Reply
+from smtpprobe.evidence import Evidence, Fact, Moment, Reply, Seconds
 from smtpprobe.report import GRAVITY, Outcome, Report, Severity, outcome, worst
 
 WATCH_SCHEMA: Final = "smtpprobe/watch/1"
@@ -54,7 +53,7 @@ class Sighting(Fact, frozen=True, kw_only=True):
 
     target: str
     """As it was typed."""
-    at: datetime
+    at: Moment
     """When the probe began; aware, UTC."""
     status: Severity
     outcome: Outcome
@@ -64,9 +63,9 @@ class Sighting(Fact, frozen=True, kw_only=True):
     endpoints: int = 0
     answering: int = 0
     """So many of the endpoints did their work."""
-    stages_s: dict[str, float] = msgspec.field(default_factory=dict)
+    stages_s: dict[str, Seconds] = msgspec.field(default_factory=dict)
     """Seconds of each of `STAGES`, of the endpoint where it took longest; a stage that none reached is not there."""
-    elapsed_s: float = 0.0
+    elapsed_s: Seconds = 0.0
     """The whole probe with its DNS questions."""
 
 

@@ -163,6 +163,8 @@ def test_a_later_version_is_said_to_be_one(file: str) -> None:
 
 
 def test_reading_makes_no_file(file: str) -> None:
+    with pytest.raises(HistoryError, match="this is no file that"):
+        read_history(str(Path(file).parent))
     with pytest.raises(HistoryError, match="there is no such file"):
         read_history(file)
     assert not Path(file).exists()
@@ -173,11 +175,14 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         History(str(tmp_path / "missing" / "h.db"))
 
 
-def test_a_row_that_nobody_of_us_wrote_is_no_traceback(file: str) -> None:
+@pytest.mark.parametrize(
+    "change", ["status = 'purple'", "total_s = 9e999", "elapsed_s = -1e300", "at = '2026-01-01'", "target = x'ff00'"]
+)
+def test_a_row_that_nobody_of_us_wrote_is_no_traceback(change: str, file: str) -> None:
     with History(file) as history:
         history.add(seen(0))
     with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("UPDATE probe SET status = 'purple'")
+        connection.execute(f"UPDATE probe SET {change}")  # noqa: S608 - one of the above
     connection.close()
     with pytest.raises(HistoryError, match="cannot be read"):
         read_history(file)
