@@ -303,6 +303,7 @@ def command(source: str, **given: Any) -> int:
     cluster = {each: given.pop(each) for each in ("engine", "scheduler", "partition_size")}
     plan, descriptors = _plan(source, given, is_local=cluster["engine"] == "local" and cluster["scheduler"] is None)
     from smtpprobe.cli.scanning import Teller
+    from smtpprobe.scan.running import STDOUT
 
     teller = Teller(chosen, is_quiet=is_quiet)
     if descriptors is not None:
@@ -312,7 +313,7 @@ def command(source: str, **given: Any) -> int:
     with _scan(plan, teller, **cluster) as scan:
         _require_targets(scan.take_targets(teller.reading), source, teller)
         outcome = scan.run()
-    teller.summary(outcome)
+    teller.summary(outcome, is_kept=plan.out != STDOUT)
     if outcome.is_complete:
         return 0
     return EXIT_INTERRUPTED if scan.is_stopped else 3

@@ -92,8 +92,8 @@ class Teller:
             done, total, workers = map(self._number, (flow.parts_done, flow.parts, flow.workers))
             self._show(label(self._language, "scan", f"stage-{flow.stage}", done=done, total=total, workers=workers))
 
-    def summary(self, outcome: Outcome) -> None:
-        """Tell what came of it."""
+    def summary(self, outcome: Outcome, *, is_kept: bool) -> None:
+        """Tell what came of it, and how to go on where what was found out is kept."""
         progress, taken = outcome.progress, outcome.taken
         self._erase()
         if self._is_quiet:
@@ -122,7 +122,8 @@ class Teller:
             self.say("left-alone", count=self._number(progress.left_alone))
         self.about_input(taken)
         if not outcome.is_complete:
-            self.say("unfinished", done=self._number(progress.written), total=self._number(progress.targets))
+            key = "unfinished" if is_kept else "unfinished-stdout"
+            self.say(key, done=self._number(progress.written), total=self._number(progress.targets))
 
     def plan(self, estimate: Estimate, taken: Taken, limits: Limits) -> None:
         """Tell what a scan would cost."""

@@ -408,6 +408,14 @@ def test_a_scan_whose_time_is_up_is_gone_on_with(
     assert sorted(each.name for each in tmp_path.iterdir()) == ["list.txt", "out.ndjson"]
 
 
+def test_who_cannot_go_on_is_not_told_to(lab: Lab, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert scan(lab, source, "--rate", "2", "--max-time", "1ms") == 3
+    shown = capsys.readouterr()
+    assert "not finished: " in shown.err
+    assert "--out FILE" in shown.err
+    assert "--resume" not in shown.err
+
+
 def test_going_on_cuts_no_file_but_its_own(
     lab: Lab, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
