@@ -38,8 +38,12 @@ _NAMED_CODES: Final = frozenset({421, 432, 455, 500, 502, 503, 504, 521, 523, 53
 """Basic codes that say more of the cause than a vague enhanced code does (RFC 5321 4.2.3, RFC 4954 6)."""
 _ABOUT_SENDER: Final = frozenset({"x.1.7", "x.1.8", "x.7.27"})
 """Enhanced codes by which an address or domain that does not exist is that of the sender."""
-_WITHOUT_SIDE: Final = frozenset({"domain-unknown", "mailbox-unknown", "null-mx"})
-"""Causes that words name for the recipient and for the sender alike."""
+_OF_SENDER: Final = {
+    "domain-unknown": "sender-domain-unresolvable",
+    "mailbox-unknown": "sender-rejected",
+    "null-mx": "sender-domain-null-mx",
+}
+"""Causes that words name for the recipient and for the sender alike, and what they are where it is the sender."""
 _ABOUT_MAILBOX: Final = frozenset(
     {"mailbox_disabled", "mailbox_full", "mailbox_moved", "recipient_restricted", "user_unknown"}
 )
@@ -219,8 +223,8 @@ def _weigh(by_words: _Verdict, by_enhanced: _Verdict, extra: EnhancedRow | None,
         return by_enhanced._replace(confidence="possible")
     if is_named and rows[by_words.diagnosis or ""].category == _PROTOCOL and not _is_of_protocol(code, extra):
         return by_enhanced._replace(confidence="possible")
-    if extra is not None and extra.key in _ABOUT_SENDER and by_words.diagnosis in _WITHOUT_SIDE:
-        return by_enhanced
+    if extra is not None and extra.key in _ABOUT_SENDER and by_words.diagnosis in _OF_SENDER:
+        return by_enhanced._replace(diagnosis=_OF_SENDER[by_words.diagnosis])
     return by_words
 
 

@@ -68,6 +68,22 @@ def test_words_and_enhanced_code_confirm_each_other_or_the_more_specific_one_win
     assert (found.rule, found.confidence) == (rule, confidence)
 
 
+@pytest.mark.parametrize(
+    ("enhanced", "words", "diagnosis"),
+    [
+        ("5.1.7", "no such domain", "sender-domain-unresolvable"),
+        ("5.1.7", "no such user", "sender-rejected"),
+        ("5.1.8", "no such domain", "sender-domain-unresolvable"),
+        ("5.7.27", "this domain has a null MX", "sender-domain-null-mx"),
+        ("5.1.2", "no such domain", "domain-unknown"),
+    ],
+)
+def test_an_enhanced_code_of_the_sender_tells_whose_address_the_words_mean(
+    enhanced: str, words: str, diagnosis: str
+) -> None:
+    assert matched(550, enhanced, None, words).diagnosis == diagnosis
+
+
 def test_success_has_no_cause_and_nobody_acts() -> None:
     found = matched(250, None, "ehlo", "mx.dest.example at your service, no spam")
     assert (found.category, found.diagnosis, found.actor, found.retry) == ("none", None, "none", "n.a.")
