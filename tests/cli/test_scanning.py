@@ -44,7 +44,7 @@ class Screen(io.StringIO):
     [
         ("en", "1,234,567 targets", "1,000 error, 20 warning"),
         ("de", "Ziele: 1.234.567", "Fehler: 1.000, Warnung: 20"),
-        ("fr", "cibles\u00a0: 1\u202f234\u202f567", "erreur\u00a0: 1\u202f000, avertissement\u00a0: 20"),
+        ("fr", "cibles\u00a0: 1\u00a0234\u00a0567", "erreur\u00a0: 1\u00a0000, avertissement\u00a0: 20"),
         ("zh-Hans", "1,234,567 个目标", "错误 1,000 个，警告 20 个"),
     ],
 )

@@ -39,7 +39,7 @@ def test_phrases_are_joined_by_the_marks_of_the_language(language: str, told: st
 
 
 @pytest.mark.parametrize(
-    ("language", "written"), [("en", "1,234,567"), ("de", "1.234.567"), ("fr", "1\u202f234\u202f567")]
+    ("language", "written"), [("en", "1,234,567"), ("de", "1.234.567"), ("fr", "1\u00a0234\u00a0567")]
 )
 def test_long_numbers_are_written_in_groups(language: str, written: str) -> None:
     assert (writing.number(1234567, language), writing.number(999, language)) == (written, "999")
