@@ -69,6 +69,7 @@ def command(what: tuple[str, ...], phase: str | None, lang: str | None, format: 
 
     X is a reply code (421), a class of them (4xx), an enhanced code (4.7.0), a whole reply in quotes, an EHLO keyword
     (CHUNKING), a cause (greylisted), a finding (starttls-missing), a file of replies, or - for replies on stdin.
+    The line of a mail log or the part of a bounce that quotes a reply does as well.
 
     \b
     Examples:
