@@ -52,6 +52,8 @@ _AFTER: Final = re.compile(
 """How Exim says where it met the reply that it quotes."""
 _IN_REPLY_TO: Final = re.compile(r"\s*\(in\s+reply\s+to\s+([a-z\s]{3,40}?)(?:\s+command)?\)\s*$", re.IGNORECASE)
 """What Postfix puts behind a reply that it quotes."""
+_REJECT: Final = r"\breject: (CONNECT|EHLO|HELO|MAIL|RCPT|DATA|END-OF-MESSAGE) from "
+"""How Postfix says where it sent the reply itself."""
 _REFUSED_TO_TALK: Final = r"(?i)refused to talk to me:\s*$"
 """How Postfix says that the reply was the greeting."""
 
@@ -79,7 +81,11 @@ _PHASES: Final = {
     "data": "data",
     "end of data": "message",
     "data block": "message",
+    "mail": "mail",
+    "rcpt": "rcpt",
+    "end-of-message": "message",
     "initial connection": "greeting",
+    "connect": "greeting",
     "ehlo": "ehlo",
     "helo": "helo",
     "starttls": "starttls",
@@ -106,7 +112,8 @@ def read_reply(text: str) -> ReadReply:
     text, logged, phase = _unwrapped(text)
     prefix = _PREFIX.match(text)
     if prefix is not None:
-        phase = _phase(_AFTER.search(prefix[0])) or ("greeting" if re.search(_REFUSED_TO_TALK, prefix[0]) else phase)
+        said_where = _AFTER.search(prefix[0]) or re.search(_REJECT, prefix[0])
+        phase = _phase(said_where) or ("greeting" if re.search(_REFUSED_TO_TALK, prefix[0]) else phase)
         text = text[prefix.end() :]
     behind = _IN_REPLY_TO.search(text[-80:])
     if behind is not None:

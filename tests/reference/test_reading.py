@@ -107,6 +107,9 @@ def test_the_step_that_exim_names_before_a_reply_is_taken_off_and_kept(before: s
     [
         ("<a@dest.example>: mx[192.0.2.1] refused to talk to me: 421 busy", "greeting"),
         ("dsn=5.1.1, status=bounced (host mx[192.0.2.1] said: 550 no (in reply to RCPT TO command))", "rcpt"),
+        ("mx postfix/smtpd[1]: NOQUEUE: reject: MAIL from mx[192.0.2.1]: 550 5.7.1 no", "mail"),
+        ("mx postfix/smtpd[1]: NOQUEUE: reject: CONNECT from mx[192.0.2.1]: 550 5.7.1 no", "greeting"),
+        ("mx postfix/smtpd[1]: 4A: reject: END-OF-MESSAGE from mx[192.0.2.1]: 550 5.7.1 no", "message"),
         ("smtplib.SMTPAuthenticationError: (535, b'5.7.8 no')", "auth"),
         ("smtplib.SMTPRecipientsRefused: {'a@dest.example': (550, b'5.1.1 no')}", "rcpt"),
     ],
