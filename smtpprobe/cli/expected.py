@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -99,8 +100,20 @@ def jobs(arguments: tuple[str, ...], config_file: str | None, typed: Options, *,
         elif argument == "-":
             found.extend(Job(each, typed, _judge) for each in _from_stdin())
         else:
+            _ask_what_was_meant(argument, names, file)
             found.append(Job(parse_target(argument), typed, _judge))
     return found
+
+
+def _ask_what_was_meant(argument: str, names: tuple[str, ...], file: str) -> None:
+    """Say so where a host without a domain is almost a name of the file, which would pass by what is expected of it."""
+    if not names or not re.fullmatch(r"[\w-]+", argument):
+        return
+    from difflib import get_close_matches
+
+    near = get_close_matches(argument, names, n=1)
+    if near:
+        click.echo(f"smtpprobe: {argument} is taken for a host; did you mean {near[0]!r} of {file}?", err=True)
 
 
 def against(run: list[Job], file: str, severity: Severity | None) -> list[Job]:

@@ -127,6 +127,15 @@ def test_other_targets_are_checked_as_without_a_file(world: SmallWorld, capsys: 
     assert main(["check", "-q", *world.options, world.target("healthy")]) == 0
 
 
+@pytest.mark.parametrize(("typed", "asked"), [("mial", True), ("mail.example.org", False), ("backup", False)])
+def test_a_host_that_is_almost_a_name_of_the_file_is_asked_about(
+    typed: str, asked: bool, world: SmallWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(world, "[targets.mail]\ntarget = 'example.org'\n")
+    main(["check", "-q", *world.options, typed])
+    assert (f"{typed} is taken for a host; did you mean 'mail' of smtpprobe.toml?" in capsys.readouterr().err) is asked
+
+
 def test_replies_are_asked_for_and_held_against_what_is_expected(
     world: SmallWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
