@@ -342,10 +342,10 @@ def _plan(source: str, given: dict[str, Any], *, is_local: bool) -> tuple[Plan, 
 
     from smtpprobe.endpoints import parse_port
     from smtpprobe.evidence import DEFAULT_PORTS, PortSpec, Role
+    from smtpprobe.scan.columns import parse_fields
     from smtpprobe.scan.guard import read_exclusions
     from smtpprobe.scan.pace import Limits
     from smtpprobe.scan.running import Plan, fit_to_descriptors
-    from smtpprobe.scan.sinks import parse_fields
     from smtpprobe.scan.worker import Depth
 
     depth = Depth(given["depth"])
@@ -418,8 +418,9 @@ def _require_targets(taken: Taken, source: str, teller: Teller) -> None:
 
 
 def _list_fields() -> int:
-    from smtpprobe.scan.sinks import COLUMNS
+    from smtpprobe.scan.columns import MEANINGS
 
-    for name in COLUMNS:
-        click.echo(name)
+    width = max(map(len, MEANINGS))
+    for name, meaning in MEANINGS.items():
+        click.echo(f"{name:<{width}}  {meaning}")
     return 0

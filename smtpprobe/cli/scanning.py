@@ -92,7 +92,7 @@ class Teller:
             done, total, workers = map(self._number, (flow.parts_done, flow.parts, flow.workers))
             self._show(label(self._language, "scan", f"stage-{flow.stage}", done=done, total=total, workers=workers))
 
-    def summary(self, outcome: Outcome, *, is_kept: bool) -> None:
+    def summary(self, outcome: Outcome, *, is_kept: bool = True) -> None:
         """Tell what came of it, and how to go on where what was found out is kept."""
         progress, taken = outcome.progress, outcome.taken
         self._erase()

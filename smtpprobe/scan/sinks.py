@@ -18,10 +18,8 @@ from typing import Any, BinaryIO, Final, Protocol
 import msgspec
 
 from smtpprobe.errors import MissingExtraError, OptionError
-from smtpprobe.names import quoted
-from smtpprobe.report import Severity
-from smtpprobe.scan.claims import Validity, validity
-from smtpprobe.scan.results import Result, Session, decode_result
+from smtpprobe.scan.columns import COLUMNS, flat
+from smtpprobe.scan.results import decode_result
 
 ROWS_AT_ONCE: Final = 5_000
 """Rows that are held in memory while a table is written."""
@@ -48,83 +46,6 @@ NOT_WRITTEN: Final = frozenset(
     )
 )
 
-COLUMNS: Final[dict[str, type]] = {
-    "line": int,
-    "target": str,
-    "name": str,
-    "outcome": str,
-    "mx": str,
-    "is_null_mx": bool,
-    "skipped": str,
-    "hosts": str,
-    "addresses": int,
-    "reachable": int,
-    "code": int,
-    "enhanced": str,
-    "category": str,
-    "failure": str,
-    "starttls": bool,
-    "tls": str,
-    "is_trusted": bool,
-    "not_after": str,
-    "software": str,
-    "provider": str,
-    "dane": str,
-    "mta_sts": str,
-    "errors": str,
-    "warnings": str,
-    "inconclusive": str,
-    "at": str,
-}
-"""The columns of a table, one row a target; what differs between its servers is that of the worst one."""
-
-
-def flat(result: Result) -> dict[str, Any]:
-    """A result as one row of a table, by `COLUMNS`."""
-    sessions = [session for host in result.hosts for session in host.sessions]
-    talked = [each for each in sessions if each.starttls is not None]
-    refusal = next((each.refusal for each in sessions if each.refusal is not None), None)
-    worst = min((each.tls or "" for each in talked), default="")
-    certificates = [each.certificate for each in sessions if each.certificate is not None]
-    ends = [each.not_after for each in certificates if each.not_after is not None]
-    ids: dict[Severity, list[str]] = {}
-    for found in result.findings:
-        ids.setdefault(found.severity, []).append(found.id)
-    return {
-        "line": result.line,
-        "target": result.target,
-        "name": result.name,
-        "outcome": result.outcome.value,
-        "mx": None if result.mx is None else result.mx.value,
-        "is_null_mx": result.is_null_mx,
-        "skipped": result.skipped,
-        "hosts": " ".join(host.name for host in result.hosts),
-        "addresses": len(sessions),
-        "reachable": len(talked),
-        "code": None if refusal is None else refusal.code,
-        "enhanced": None if refusal is None else refusal.enhanced,
-        "category": None if refusal is None else refusal.category,
-        "failure": next((each.failure.value for each in sessions if each.failure is not None), None),
-        "starttls": all(each.starttls or each.tls for each in talked) if talked else None,
-        "tls": worst or None,
-        "is_trusted": all(Validity.TRUSTED in validity(each, result.at) for each in certificates)
-        if certificates
-        else None,
-        "not_after": min(ends).isoformat() if ends else None,
-        "software": _first(sessions, "software"),
-        "provider": result.provider,
-        "dane": result.dane,
-        "mta_sts": result.mta_sts,
-        "errors": " ".join(ids.get(Severity.ERROR, ())),
-        "warnings": " ".join(ids.get(Severity.WARNING, ())),
-        "inconclusive": " ".join(ids.get(Severity.INCONCLUSIVE, ())),
-        "at": result.at.isoformat(),
-    }
-
-
-def _first(sessions: Sequence[Session], field: str) -> Any:
-    return next((value for each in sessions if (value := getattr(each, field)) is not None), None)
-
 
 def form_of(path: str) -> str:
     """Tell by the ending how results are written to a file: as ``ndjson``, ``csv``, ``sqlite`` or ``parquet``.
@@ -136,22 +57,6 @@ def form_of(path: str) -> str:
     if ending in NOT_WRITTEN:
         raise OptionError(f"no results are written as {ending}; --out ends in .ndjson, .csv, .sqlite or .parquet")
     return FORMS.get(ending, "ndjson")
-
-
-def parse_fields(text: str | None) -> tuple[str, ...] | None:
-    """Read ``--fields``; None where none are named.
-
-    Raises:
-        OptionError: there is no such field.
-    """
-    if text is None:
-        return None
-    named = tuple(dict.fromkeys(each.strip() for each in text.split(",") if each.strip()))
-    unknown = [each for each in named if each not in COLUMNS]
-    if unknown or not named:
-        what = f"there is no field {quoted(unknown[0])}" if unknown else "no field is named"
-        raise OptionError(f"{what}; the fields are {', '.join(COLUMNS)}")
-    return named
 
 
 class Sink(Protocol):

@@ -22,10 +22,11 @@ from smtpprobe.errors import OptionError
 from smtpprobe.evidence import Phase, TargetKind
 from smtpprobe.scan import sinks
 from smtpprobe.scan.claims import Grouping
+from smtpprobe.scan.columns import COLUMNS, flat, parse_fields
 from smtpprobe.scan.counting import overview_of
 from smtpprobe.scan.overview import Shares
 from smtpprobe.scan.results import Result, decode_result
-from smtpprobe.scan.sinks import COLUMNS, Lines, Nothing, flat, parse_fields, write_parquet, write_sqlite
+from smtpprobe.scan.sinks import Lines, Nothing, write_parquet, write_sqlite
 from tests.scan.made import certificate, full, good, refused, result, silent, town
 
 RESULTS = [*town(), *full()]
