@@ -96,8 +96,10 @@ def is_bogus(lookup: Lookup) -> bool:
 
 
 def explain_failure(lookup: Lookup) -> str:
-    """What is known about a failed look-up, in the words of the resolver or of the library; ``-`` for nothing."""
-    return "; ".join(filter(None, (lookup.extended_error, lookup.detail, lookup.resolver))) or "-"
+    """What is known about a failed look-up, in the words of the resolver or of the library, and behind an ``@``, as in
+    dig, who was asked; ``-`` for nothing."""
+    asked = f"@{lookup.resolver}" if lookup.resolver else None
+    return "; ".join(filter(None, (lookup.extended_error, lookup.detail, asked))) or "-"
 
 
 def _failed(evidence: Evidence, name: str, mx: Lookup) -> Finding:

@@ -93,7 +93,7 @@ def test_a_domain_that_only_ipv6_reaches(hosts: tuple[MxHost, ...], more: dict[s
 def test_a_failed_look_up_is_its_own_fact_and_never_no_mx(status: LookupStatus, id: str) -> None:
     report = judge(asked(mx=lookup(DOMAIN, "MX", status=status, detail="what was said", resolver="192.0.2.53:53")))
     assert found(id, report).severity is Severity.INCONCLUSIVE
-    assert found(id, report).params == {"name": DOMAIN, "detail": "what was said; 192.0.2.53:53"}
+    assert found(id, report).params == {"name": DOMAIN, "detail": "what was said; @192.0.2.53:53"}
     assert not ids(report) & {"no-mail-host", "implicit-mx", "domain-not-found"}
     assert outcome(report, Severity.ERROR) is Outcome.INCONCLUSIVE
 
