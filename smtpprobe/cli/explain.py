@@ -146,8 +146,12 @@ def _asked_in_files(names: list[str]) -> Iterator[Asked]:
 
     for name in names:
         with _opened(name) as stream:
-            for reply in replies_of(_text_lines(stream)):
+            is_empty = True
+            for reply in replies_of(_text_lines(stream, name)):
+                is_empty = False
                 yield Asked(Kind.REPLY, reply, reply)
+            if is_empty:
+                click.echo(f"smtpprobe: {_in(name)}: there is no reply in it", err=True)
 
 
 def _write(asked: Iterator[Asked], phase: str | None, lang: str | None, format: str) -> None:
@@ -226,9 +230,16 @@ def _opened(name: str) -> IO[bytes]:
         raise OptionError(f"cannot read {_short(name)}: {error.strerror}") from error
 
 
-def _text_lines(stream: IO[bytes]) -> Iterator[str]:
-    for line in _bounded_lines(stream):
-        if line is not None:
+def _in(name: str) -> str:
+    return "standard input" if name == "-" else name
+
+
+def _text_lines(stream: IO[bytes], name: str) -> Iterator[str]:
+    for number, line in enumerate(_bounded_lines(stream), start=1):
+        if line is None:
+            limit = f"{MAX_LINE_BYTES // 1024 // 1024} MiB"
+            click.echo(f"smtpprobe: {_in(name)}: line {number} is longer than {limit} and passed over", err=True)
+        else:
             yield line.decode("utf-8", "backslashreplace")
 
 

@@ -321,7 +321,8 @@ def test_several_answers_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_json_has_no_entry_for_a_file_without_replies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "none").write_text("\n\n")
-    assert entries(capsys, str(tmp_path / "none")) == []
+    assert main(["explain", "--format", "json", str(tmp_path / "none")]) == 0
+    assert json.loads(capsys.readouterr().out)["entries"] == []
 
 
 def test_a_stream_of_ndjson_is_answered_in_kind_unless_told_otherwise(tmp_path: Path) -> None:
@@ -476,3 +477,16 @@ def test_a_code_is_explained_without_loading_what_it_does_not_need(arguments: li
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0
     assert set(ran.stderr.split()) <= allowed
+
+
+def test_what_is_passed_over_in_a_file_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long, empty = tmp_path / "long.txt", tmp_path / "empty.txt"
+    long.write_bytes(b"550 " + b"x" * MAX_LINE_BYTES + b"\n421 later\n")
+    empty.write_bytes(b"\n")
+    assert main(["explain", "--lang", "en", str(long), str(empty)]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("421 later\n")
+    assert err.splitlines() == [
+        f"smtpprobe: {long}: line 1 is longer than 1 MiB and passed over",
+        f"smtpprobe: {empty}: there is no reply in it",
+    ]
