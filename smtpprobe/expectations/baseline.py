@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
@@ -11,6 +12,9 @@ from smtpprobe.difference import Change, changes_between, is_certain
 from smtpprobe.expectations.kinds import BASELINE_CHANGED
 from smtpprobe.expectations.verdict import NOTHING, listed
 from smtpprobe.report import Finding, Report, Severity
+
+MAX_PLACES: Final = 2
+"""So many places of one change are named."""
 
 
 def with_changes(report: Report, before: Report | None, severity: Severity | None = None) -> Report:
@@ -32,11 +36,11 @@ def _changes(report: Report, before: Report | None, certain: Severity) -> Iterat
         since = NOTHING
     else:
         changes = changes_between(before, report)
-        since = f"{before.evidence.started_at:%Y-%m-%d %H:%M}"
+        since = f"{before.evidence.started_at:%Y-%m-%d %H:%M} UTC"
     for change in changes:
         what = " ".join(filter(None, (change.kind, change.subject)))
         if change.where:
-            what = f"{what} ({', '.join(change.where)})"
+            what = f"{what} ({_places(change.where)})"
         yield BASELINE_CHANGED.found(
             at_domain(report.evidence),
             as_=certain if is_certain(change) else Severity.INFO,
@@ -45,3 +49,9 @@ def _changes(report: Report, before: Report | None, certain: Severity) -> Iterat
             old=listed(change.old),
             new=listed(change.new),
         )
+
+
+def _places(every: tuple[str, ...]) -> str:
+    """The first places, so that what has changed there is not lost behind them; ``smtpprobe diff`` names all."""
+    more = len(every) - MAX_PLACES
+    return ", ".join((*every[:MAX_PLACES], *([f"+{more}"] if more > 0 else [])))
