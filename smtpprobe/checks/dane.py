@@ -82,6 +82,8 @@ def _of_endpoint(evidence: Evidence, conversation: Conversation, found: Dane) ->
                 where, sure=sure, owner=owner, reason=reason, records=records, wanted=wanted, authority=authority
             )
         case DaneState.UNUSABLE:
+            if _lacks_tls(conversation):  # RFC 7672 2.2: records that cannot be used demand encryption all the same
+                yield DANE_WITHOUT_TLS.found(where, owner=owner, records=records)
             reasons = tuple(dict.fromkeys(str(why_unusable(read_tlsa(each))) for each in records))
             wanted, authority = _wanted(evidence, conversation), _authority(evidence, conversation, found.tlsa)
             yield DANE_UNUSABLE.found(

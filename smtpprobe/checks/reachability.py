@@ -17,13 +17,14 @@ from smtpprobe.checks.reading import (
     SHUT,
     at,
     at_domain,
+    connected,
     is_left_alone,
     lacks_route,
     loss,
     matters,
     network,
 )
-from smtpprobe.evidence import Conversation, Evidence, Failure, FailureKind, Role
+from smtpprobe.evidence import Conversation, Endpoint, Evidence, Failure, FailureKind, Role
 from smtpprobe.reference.model import Confidence
 from smtpprobe.report import Finding, Severity
 
@@ -32,7 +33,8 @@ _LOST = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 OUTBOUND_PORT_25_BLOCKED = kind(
     "outbound-port-25-blocked", Topic.REACHABILITY, Severity.INCONCLUSIVE, params=("hosts", "addresses")
 )
-CONNECTION_REFUSED = kind("connection-refused", Topic.REACHABILITY, *_LOST, params=("port",))
+CONNECTION_REFUSED = kind("connection-refused", Topic.REACHABILITY, *_LOST, params=("port", "family"))
+"""`family`: the kind of address, ``IPv6``, if the host answers on the port by the other kind alone; else ``-``."""
 CONNECTION_TIMEOUT = kind(
     "connection-timeout", Topic.REACHABILITY, Severity.INCONCLUSIVE, *_LOST, params=("port", "seconds")
 )
@@ -75,7 +77,9 @@ def _not_connected(evidence: Evidence, conversation: Conversation, failure: Fail
     unknown = worth if worth is Severity.INFO else Severity.INCONCLUSIVE
     match failure.kind:
         case FailureKind.REFUSED:
-            return CONNECTION_REFUSED.found(where, as_=worth, port=endpoint.port)
+            return CONNECTION_REFUSED.found(
+                where, as_=worth, port=endpoint.port, family=_closed_family(evidence, endpoint)
+            )
         case FailureKind.TIMEOUT:
             proven = _is_way_proven(evidence, conversation)
             return CONNECTION_TIMEOUT.found(
@@ -102,6 +106,18 @@ def _not_connected(evidence: Evidence, conversation: Conversation, failure: Fail
             return CONNECTION_FAILED.found(
                 where, as_=severity, port=endpoint.port, detail=failure.detail or failure.kind.value
             )
+
+
+def _closed_family(evidence: Evidence, endpoint: Endpoint) -> str:
+    """The kind of address by which a host refuses what it takes by the other, as a service that listens on IPv4 alone;
+    ``-`` where it is not so."""
+    answers = {
+        ":" in each.endpoint.address
+        for each in connected(evidence)
+        if (each.endpoint.host, each.endpoint.port) == (endpoint.host, endpoint.port)
+    }
+    is_ipv6 = ":" in endpoint.address
+    return ("IPv6" if is_ipv6 else "IPv4") if answers == {not is_ipv6} else "-"
 
 
 def _is_way_proven(evidence: Evidence, conversation: Conversation) -> bool:

@@ -185,6 +185,12 @@ def test_records_of_a_server_without_tls_keep_dane_senders_out(steps: tuple[Any,
     assert finding(made, other) is None
 
 
+def test_records_that_cannot_be_used_demand_tls_all_the_same() -> None:
+    made = signed(tlsa(UNUSABLE), talk(endpoint(), GREETING, PLAIN_EHLO))
+    assert {each.id for each in judge(made).findings} >= {"dane-unusable", "dane-without-tls"}
+    assert finding(signed(tlsa(UNUSABLE)), "dane-without-tls") is None
+
+
 TA = f"2 1 1 {CHAIN[1].spki_sha256}"
 UNTRUSTED = trust(chain=False, is_self_signed=True)
 MISNAMED = trust(matched=False, in_date=False, name=MX1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtpprobe.evidence import FailureKind, HostOrigin, Target, TargetKind
+from smtpprobe.evidence import Conversation, FailureKind, HostOrigin, Target, TargetKind
 from smtpprobe.reference.model import Confidence
 from smtpprobe.report import Severity
 from tests.checks.evidence_builder import (
@@ -32,7 +32,7 @@ MAIL = Target(text="mail.example.org", kind=TargetKind.NAME, name="mail.example.
 def test_the_only_mx_closed_is_an_error() -> None:
     finding = found("connection-refused", findings(dead(endpoint())))
     assert finding.severity is Severity.ERROR
-    assert finding.params == {"port": 25}
+    assert finding.params == {"port": 25, "family": "-"}
     assert finding.where.endpoint == f"{A1}:25"
 
 
@@ -65,6 +65,25 @@ def test_a_host_asked_for_by_name_owes_one_service_only() -> None:
     report = findings(dead(given(25)), dead(given(465)), healthy(given(587)), target=MAIL)
     closed = [each for each in report if each.id == "connection-refused"]
     assert [each.severity for each in closed] == [Severity.INFO, Severity.INFO]
+
+
+@pytest.mark.parametrize(
+    ("closed", "others", "family"),
+    [
+        (AAAA1, (healthy(),), "IPv6"),
+        (A1, (healthy(endpoint(address=AAAA1)),), "IPv4"),
+        (AAAA1, (dead(endpoint()),), "-"),
+        (AAAA1, (healthy(), healthy(endpoint(address="2001:db8:2::1"))), "-"),
+        (AAAA1, (dead(endpoint()), healthy(endpoint(MX2, A2))), "-"),
+    ],
+    ids=["IPv6 alone", "IPv4 alone", "both", "one of two", "another host"],
+)
+def test_a_service_that_listens_on_one_kind_of_address(
+    closed: str, others: tuple[Conversation, ...], family: str
+) -> None:
+    report = findings(dead(endpoint(address=closed)), *others)
+    told = [each.params["family"] for each in report if each.id == "connection-refused"]
+    assert told[0] == family
 
 
 def test_a_host_asked_for_by_name_without_any_service_is_an_error() -> None:
