@@ -34,7 +34,7 @@ _VAGUE: Final = frozenset({"x.0.0", "x.1.0", "x.2.0", "x.3.0", "x.4.0", "x.5.0",
 """Enhanced codes that name hardly more than a subject: servers send them for want of a better one."""
 _OPENING: Final = frozenset({"connect", "greeting", "ehlo", "helo"})
 """Phases in which nothing but the client itself can be meant."""
-_NAMED_CODES: Final = frozenset({421, 432, 455, 500, 502, 503, 504, 521, 523, 530, 534, 535, 538, 551, 555, 556})
+_NAMED_CODES: Final = frozenset({432, 455, 500, 502, 503, 504, 521, 523, 530, 534, 535, 538, 551, 555, 556})
 """Basic codes that say more of the cause than a vague enhanced code does (RFC 5321 4.2.3, RFC 4954 6)."""
 _ABOUT_SENDER: Final = frozenset({"x.1.7", "x.1.8", "x.7.27"})
 """Enhanced codes by which an address or domain that does not exist is that of the sender."""
@@ -179,7 +179,7 @@ def _judge(
         return by_words
     if by_enhanced is None:
         return by_code
-    if by_enhanced.confidence == "possible" and (phase in _OPENING or code in _NAMED_CODES):
+    if by_enhanced.confidence == "possible" and (phase in _OPENING or _says_more(code, extra)):
         return by_code
     return by_enhanced
 
@@ -226,6 +226,11 @@ def _weigh(by_words: _Verdict, by_enhanced: _Verdict, extra: EnhancedRow | None,
     if extra is not None and extra.key in _ABOUT_SENDER and by_words.diagnosis in _OF_SENDER:
         return by_enhanced._replace(diagnosis=_OF_SENDER[by_words.diagnosis])
     return by_words
+
+
+def _says_more(code: int | None, extra: EnhancedRow | None) -> bool:
+    """Tell whether a basic code says more than a vague enhanced one: 421 x.7.0 is a limit as often as a rule."""
+    return code in _NAMED_CODES or (code == 421 and extra is not None and extra.key.startswith("x.7."))
 
 
 def _is_of_protocol(code: int | None, extra: EnhancedRow | None) -> bool:
