@@ -85,11 +85,13 @@ def _all_mx_fail(evidence: Evidence, relay: list[Conversation]) -> bool:
 
     Hosts without any address have findings of their own.
     """
-    if is_relay_left_out(evidence.target, evidence.resolution, evidence.options):
-        return False
     hosts = [each for each in evidence.resolution.hosts if each.origin is HostOrigin.MX]
     talks = [[each for each in relay if each.endpoint.host == host.name] for host in hosts]
-    return any(talks) and all(_fails(host, talk) for host, talk in zip(hosts, talks, strict=True))
+    return (
+        any(talks)
+        and all(_fails(host, talk) for host, talk in zip(hosts, talks, strict=True))
+        and not is_relay_left_out(evidence.target, evidence.resolution, evidence.options)
+    )
 
 
 def _host_fails(evidence: Evidence) -> bool:
