@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from smtpprobe.reference.contradictions import RECIPIENT_GONE, contradictions
 from smtpprobe.reference.tables import CodeRow, EnhancedRow, class_key, diagnoses, enhanced_row
 from smtpprobe.reference.tables import code_row as code_row
 
@@ -48,17 +49,8 @@ _ABOUT_MAILBOX: Final = frozenset(
     {"mailbox_disabled", "mailbox_full", "mailbox_moved", "recipient_restricted", "user_unknown"}
 )
 """Categories in which the address in the text is the recipient's."""
-_LASTING: Final = frozenset({"mailbox_disabled", "mailbox_moved", "user_unknown", "domain_unknown", "domain_no_mail"})
-"""Categories that waiting does not change: odd after a temporary code."""
-_PASSES_WHERE_SAID: Final = _LASTING | {"auth_failed"}
+_PASSES_WHERE_SAID: Final = RECIPIENT_GONE | {"auth_failed"}
 """Categories that mostly last, but pass where code and words both say so: a locked account, a mailbox that moves."""
-
-_RECIPIENT_GONE: Final = frozenset(
-    {"user_unknown", "mailbox_disabled", "mailbox_moved", "domain_unknown", "domain_no_mail"}
-)
-"""Categories that all end with the address being taken off a list; which of them it is makes no great difference."""
-_ACTED_ON: Final = _RECIPIENT_GONE | {"mailbox_full"}
-"""Categories that programs read from enhanced codes, and keep or drop an address by."""
 
 
 class Match(NamedTuple):
@@ -135,7 +127,14 @@ def match(
         pattern=verdict.pattern.id if verdict.pattern is not None else None,
         references=tuple(dict.fromkeys(each.reference for each in (row, extra) if each is not None)),
         links=_links(verdict.pattern, provider),
-        contradictions=_contradictions(code, enhanced, extra, text, verdict, category, has_mixed_codes=has_mixed_codes),
+        contradictions=contradictions(
+            code,
+            enhanced,
+            text,
+            told=category if verdict.is_by_words and verdict.confidence in ("certain", "likely") else None,
+            named=_named_category(extra, enhanced),
+            has_mixed_codes=has_mixed_codes,
+        ),
     )
 
 
@@ -330,44 +329,9 @@ def _links(pattern: PatternRow | None, provider: str | None) -> tuple[str, ...]:
     return (pattern.link,)
 
 
-def _contradictions(
-    code: int | None,
-    enhanced: str | None,
-    extra: EnhancedRow | None,
-    text: str,
-    verdict: _Verdict,
-    category: str,
-    *,
-    has_mixed_codes: bool,
-) -> tuple[str, ...]:
-    """Name what does not fit together in a reply, as entries of the ``contradictions`` texts."""
-    found = []
-    if code is not None and enhanced is not None and str(code)[0] != enhanced[0]:
-        found.append("class-mismatch")
-    if has_mixed_codes:
-        found.append("mixed-codes")
-    if (
-        verdict.is_by_words
-        and verdict.confidence in ("certain", "likely")
-        and _names_another(extra, enhanced, category)
-    ):
-        found.append("enhanced-mismatch")
-    if text and code is not None and 400 <= code <= 599:
-        from smtpprobe.reference.lasting import sounds_permanent, sounds_temporary
-
-        is_lasting = verdict.is_by_words and category in _LASTING and verdict.confidence in ("certain", "likely")
-        is_lasting = is_lasting and not sounds_temporary(text)
-        if code < 500 and (is_lasting or sounds_permanent(text)):
-            found.append("worded-permanent")
-        elif code >= 500 and sounds_temporary(text):
-            found.append("worded-temporary")
-    return tuple(found)
-
-
-def _names_another(extra: EnhancedRow | None, enhanced: str | None, category: str) -> bool:
-    """Tell whether a registered enhanced code leads programs to another end than a category."""
+def _named_category(extra: EnhancedRow | None, enhanced: str | None) -> str | None:
+    """The category that an enhanced code names by the registry; None for a vague one and for a provider's own."""
     by_enhanced = _by_enhanced(extra, enhanced, (enhanced or "?")[0])
     if extra is None or extra.kind != "code" or by_enhanced is None or by_enhanced.confidence != "likely":
-        return False
-    named = diagnoses()[by_enhanced.diagnosis or ""].category
-    return named in _ACTED_ON and named != category and not {named, category} <= _RECIPIENT_GONE
+        return None
+    return diagnoses()[by_enhanced.diagnosis or ""].category
