@@ -18,7 +18,7 @@ from smtpprobe.render.measures import measures
 from smtpprobe.render.places import place
 from smtpprobe.render.thresholds import Range
 from smtpprobe.render.words import finding_words, label
-from smtpprobe.report import GRAVITY, Finding, Report, Severity
+from smtpprobe.report import GRAVITY, Report, Severity
 
 MAX_LINE = 4096
 """Bytes. Older readers take 4 KiB and no more; the first line is what everybody shows."""
@@ -50,21 +50,20 @@ def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
     """Give the status line with performance data, and the long output: each problem, and what to do first."""
     every = tuple(reports)
     state = _state(every, style)
-    problems = [(text, "") for text in _exceeded(every, style)]
-    for report in every:
-        for finding in _problems(report):
-            words = finding_words(finding, style.language)
-            problems.append((f"{place(report, finding.where)}: {words.title}", words.fix.partition("\n")[0]))
+    exceeded = list(_exceeded(every, style))
+    problems = list(_problems(every, style))
     counts = ", ".join(
         f"{place(report)}: {label(style.language, 'status', report.status)}" for report in every
     ) or label(style.language, "verdict", "nothing")
-    first = "; ".join(text for text, _ in problems[:3]) or counts
+    first = "; ".join([*exceeded, *(each.short for each in problems)][:3]) or counts
     line = _cut(f"SMTPPROBE {state.name} - {_plain(first)}", MAX_STATUS)
     yield f"{line} |{_fitting(_data(every, style), MAX_LINE - len(line.encode()) - len(' |'))}\n"
-    for text, step in problems:
+    for text in exceeded:
         yield _plain(text) + "\n"
-        if step:
-            following = writing.named(label(style.language, "verdict", "next"), step, style.language)
+    for each in problems:
+        yield _plain(f"{', '.join(each.places)}: {each.title}") + "\n"
+        if each.step:
+            following = writing.named(label(style.language, "verdict", "next"), each.step, style.language)
             yield f"  {_plain(following)}\n"
 
 
@@ -88,10 +87,36 @@ def _state(reports: Sequence[Report], style: Style) -> State:
     return max(states, key=_GRAVEST_LAST.index, default=State.UNKNOWN)
 
 
-def _problems(report: Report) -> list[Finding]:
-    """Errors, then warnings, then what is not known."""
-    problems = [each for each in report.findings if each.severity not in (Severity.OK, Severity.INFO)]
-    return sorted(problems, key=lambda each: GRAVITY.index(each.severity))
+class _Problem(NamedTuple):
+    """What is wrong alike in one place or in several."""
+
+    title: str
+    step: str
+    """What to do first; empty where there is nothing."""
+    places: list[str]
+
+    @property
+    def short(self) -> str:
+        """With the first place alone, and how many more there are."""
+        more = f" (+{len(self.places) - 1})" if len(self.places) > 1 else ""
+        return f"{self.places[0]}{more}: {self.title}"
+
+
+def _problems(reports: Sequence[Report], style: Style) -> Iterator[_Problem]:
+    """Errors of all targets, then warnings, then what is not known."""
+    found = [
+        (report, each)
+        for report in reports
+        for each in report.findings
+        if each.severity not in (Severity.OK, Severity.INFO)
+    ]
+    alike: dict[tuple[Severity, str, str], list[str]] = {}
+    for report, finding in sorted(found, key=lambda each: GRAVITY.index(each[1].severity)):
+        words = finding_words(finding, style.language)
+        key = (finding.severity, words.title, words.fix.partition("\n")[0])
+        alike.setdefault(key, []).append(place(report, finding.where))
+    for (_, title, step), places in alike.items():
+        yield _Problem(title, step, list(dict.fromkeys(places)))
 
 
 def _exceeded(reports: Sequence[Report], style: Style) -> Iterator[str]:

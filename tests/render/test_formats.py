@@ -38,7 +38,7 @@ from smtpprobe.render.nagios import exit_status
 from smtpprobe.render.style import Style
 from smtpprobe.render.thresholds import parse_range, parse_thresholds
 from smtpprobe.report import Report, Severity
-from tests.checks.evidence_builder import GREETING, PLAIN_EHLO, endpoint, evidence, failed, said, talk
+from tests.checks.evidence_builder import A1, A2, GREETING, MX1, MX2, PLAIN_EHLO, endpoint, evidence, failed, said, talk
 from tests.render import reports
 from tests.render.foreign import SARIF, stored_schema
 
@@ -414,6 +414,17 @@ def test_nagios_does_not_say_that_a_certificate_will_have_ended() -> None:
     assert over is not None
     assert f"(days ago: {over[1]})" in next(line for line in text.splitlines() if "has expired on" in line)
     assert "ends in" not in text
+
+
+def test_nagios_begins_with_what_is_gravest_of_all_targets_and_says_the_same_once() -> None:
+    refused = said(Phase.GREETING, "554 no"), said(Phase.QUIT, "221 bye")
+    faulty = judge(evidence(talk(endpoint(), *refused), talk(endpoint(MX2, A2), *refused)))
+    status, *lines = rendered("nagios", reports.mixed(), faulty).splitlines()
+    title = "The server refuses the session in its greeting (554)"
+    assert f"{MX1} {A1}:25 (+1): {title}" in status
+    at = lines.index(f"{MX1} {A1}:25, {MX2} {A2}:25: {title}")
+    assert at < next(number for number, line in enumerate(lines) if "has expired on" in line), "a warning"
+    assert sum(title in line for line in lines) == 1
 
 
 def test_nagios_says_what_to_do_first_below_each_problem() -> None:
