@@ -93,6 +93,8 @@ async def connected(scheduler: str | None, jobs: int) -> AsyncIterator[Any]:
                     host="127.0.0.1",
                     scheduler_port=0,
                     dashboard_address=None,
+                    # There is a web server all the same, by default on a port that others want too.
+                    scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                     local_directory=folder,
                     silence_logs=logging.CRITICAL,
                     asynchronous=True,

@@ -70,6 +70,8 @@ def read_results(path: str) -> Iterator[Result | Unreadable]:
     if files:
         yield from _results_in(files)
         return
+    if path != STDIN and Path(path).is_dir():
+        raise EvidenceError(f"{path}: a folder without results; those of a distributed scan are named {PARTS}")
     name = "standard input" if path == STDIN else path
     number = 0
     try:

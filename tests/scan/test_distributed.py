@@ -24,6 +24,7 @@ pytest.importorskip("distributed", reason="the scan on a cluster needs the extra
 from smtpprobe.cli import main
 from smtpprobe.cli.scanning import Teller
 from smtpprobe.errors import MissingExtraError, OptionError
+from smtpprobe.scan.cluster import connected
 from smtpprobe.scan.distributed import DistributedScan, Flow
 from smtpprobe.scan.lease import Terms
 from smtpprobe.scan.loading import read_results
@@ -67,6 +68,12 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, 
         results = told(folder / "local.ndjson")
         assert len(results) == TARGETS
         yield small, results
+
+
+async def test_a_cluster_of_ones_own_takes_no_port_from_others() -> None:
+    """Dask has a web server in any case, and warns where somebody has the usual port for it."""
+    async with connected(None, 0) as client:
+        assert 8787 not in (await client.scheduler.identity())["services"].values()
 
 
 def test_a_cluster_of_ones_own_gives_the_results_of_one_machine(

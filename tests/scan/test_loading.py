@@ -165,7 +165,8 @@ def test_a_file_without_a_place_for_results_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "r.sqlite")
     connection.execute("CREATE TABLE other (x)")
     connection.close()
-    for name in ("r.parquet", "r.sqlite", "missing.ndjson"):
+    (tmp_path / "folder").mkdir()
+    for name in ("r.parquet", "r.sqlite", "missing.ndjson", "folder"):
         with pytest.raises(EvidenceError, match=name):
             list(read_results(str(tmp_path / name)))
 
