@@ -46,6 +46,11 @@ EXPECTED: dict[str, frozenset[str]] = {
         "both": (ON_25_ONLY,),
         "rsa1024": ("warning certificate-key-weak", ON_25_ONLY),
         "sha1": ("warning certificate-signature-weak", ON_25_ONLY),
+        # certificates that a TLSA record vouches for
+        **dict.fromkeys(
+            ("daneexpired", "danewrongname", "daneselfsigned"), ("info certificate-only-by-dane", ON_25_ONLY)
+        ),
+        "danetawrongname": ("warning certificate-name-mismatch", ON_25_ONLY),
         # TLS
         "tls10": ("warning tls-version-old", ON_25_ONLY),
         "tls11": ("warning tls-version-old", ON_25_ONLY),
