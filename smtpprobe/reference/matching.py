@@ -33,6 +33,8 @@ _PROTOCOL: Final = "protocol_error"
 
 _VAGUE: Final = frozenset({"x.0.0", "x.1.0", "x.2.0", "x.3.0", "x.4.0", "x.5.0", "x.6.0", "x.7.0", "x.7.1"})
 """Enhanced codes that name hardly more than a subject: servers send them for want of a better one."""
+_VAGUE_WITH: Final = frozenset({(535, "x.7.3")})
+"""Enhanced codes that are so with one basic code: Exchange sends 5.7.3 with any login that failed."""
 _OPENING: Final = frozenset({"connect", "greeting", "ehlo", "helo"})
 """Phases in which nothing but the client itself can be meant."""
 _NAMED_CODES: Final = frozenset({432, 455, 500, 502, 503, 504, 521, 523, 530, 534, 535, 538, 551, 555, 556})
@@ -168,7 +170,7 @@ def _judge(
             )
     if digit in "23":
         return by_code
-    by_enhanced = _by_enhanced(extra, enhanced, digit)
+    by_enhanced = _by_enhanced(extra, enhanced, digit, code)
     if by_enhanced is not None and enhanced is not None and enhanced[0] != digit:
         by_enhanced = by_enhanced._replace(confidence="possible")  # one of the two is wrong
     by_words = _by_words(str(code) if code is not None else (enhanced or "")[:1], phase, text)
@@ -194,13 +196,16 @@ def _by_words(code: str, phase: str | None, text: str) -> _Verdict | None:
     return _Verdict(f"wording:{wording.row.id}", wording.row.diagnosis, wording.row.confidence, is_by_words=True)
 
 
-def _by_enhanced(extra: EnhancedRow | None, enhanced: str | None, digit: str) -> _Verdict | None:
+def _by_enhanced(
+    extra: EnhancedRow | None, enhanced: str | None, digit: str, code: int | None = None
+) -> _Verdict | None:
     if extra is None:
         return None
     diagnosis = extra.temporary if digit == "4" else extra.permanent
     if diagnosis is None:
         return None
-    return _Verdict(f"enhanced:{enhanced}", diagnosis, "possible" if extra.key in _VAGUE else "likely")
+    is_vague = extra.key in _VAGUE or (code, extra.key) in _VAGUE_WITH
+    return _Verdict(f"enhanced:{enhanced}", diagnosis, "possible" if is_vague else "likely")
 
 
 def _by_code(code: int | None, phase: str | None, digit: str) -> _Verdict:

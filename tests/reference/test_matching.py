@@ -31,6 +31,8 @@ def matched(code: int | None, enhanced: str | None = None, phase: str | None = N
         (matched(554, "5.7.1", "greeting"), "code:554.greeting", "ip-blocked-local", "possible"),
         (matched(554, "5.7.1", "connect"), "code:554.greeting", "ip-blocked-local", "possible"),
         (matched(535, "5.7.0", "auth"), "code:535", "auth-failed", "generic"),
+        (matched(535, "5.7.3", "auth"), "code:535", "auth-failed", "generic"),
+        (matched(554, "5.7.3", "auth"), "enhanced:5.7.3", "tls-failed", "likely"),
         (matched(421, "4.7.0", "rcpt"), "code:421.transaction", "service-unavailable", "possible"),
         (matched(421, "4.3.0", "rcpt"), "enhanced:4.3.0", "server-busy", "possible"),
         (matched(530, "5.7.0", "mail"), "code:530.auth", "auth-required", "possible"),
