@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+_BACKQUOTES = re.compile("`+")
 
 MAX_QUOTED_LINES = 20
 """Lines of a reply that a finding quotes; all of them stand in the transcript."""
@@ -88,6 +90,16 @@ def quoted(lines: Sequence[str]) -> tuple[str, ...]:
         for line in lines[:MAX_QUOTED_LINES]
     ]
     return (*shown, f"… ({len(lines) - len(shown)})") if len(lines) > len(shown) else tuple(shown)
+
+
+def fenced(lines: Sequence[str]) -> Iterator[str]:
+    """Somebody else's lines as a block of code in Markdown, whatever they say.
+
+    Indentation would not do in a list: how deep code is depends on the items before it (CommonMark 5.2).
+    """
+    longest = max((len(run) for line in lines for run in _BACKQUOTES.findall(line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    yield from (fence, *lines, fence)
 
 
 def _without_commands(text: str) -> str:

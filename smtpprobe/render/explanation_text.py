@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from smtpprobe.render import writing
+from smtpprobe.render.escaping import fenced
 from smtpprobe.render.explanation import Block, Line
 from smtpprobe.render.layout import Terminal, cell_width, wrap
 
@@ -50,8 +51,7 @@ def markdown(block: Block, language: str) -> Iterator[str]:
     yield f"### {_escaped(block.title)}"
     yield ""
     if block.quoted:
-        fence = "`" * max(3, 1 + max(_longest_run(line) for line in block.quoted))
-        yield from (fence, *block.quoted, fence, "")
+        yield from (*fenced(block.quoted), "")
     for line in block.lines:
         pieces = line.text.split("\n")
         if line.is_steps and len(pieces) > 1:
@@ -60,15 +60,6 @@ def markdown(block: Block, language: str) -> Iterator[str]:
         else:
             head = _escaped(writing.named(line.head, "", language)).rstrip()
             yield f"- **{head}** {'<br>'.join(map(_escaped, pieces))}"
-
-
-def _longest_run(line: str) -> int:
-    """The longest run of backquotes."""
-    longest = run = 0
-    for character in line:
-        run = run + 1 if character == "`" else 0
-        longest = max(longest, run)
-    return longest
 
 
 def _escaped(prose: str) -> str:

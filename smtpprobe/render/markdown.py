@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from smtpprobe.render import Style, writing
+from smtpprobe.render.escaping import fenced
 from smtpprobe.render.transcript import ConversationView, Step, StepKind, transcript
 from smtpprobe.render.view import FindingView, View, view
 from smtpprobe.render.words import duration, label
@@ -120,7 +121,7 @@ def _finding(finding: FindingView, style: Style) -> Iterator[str]:
             yield "  - " + " ".join(map(code, filter(None, (place.host, *place.endpoints))))
         for lines in instance.quotations:
             yield ""
-            yield from (f"      {line}" for line in lines)
+            yield from (f"  {line}" for line in fenced(lines))
     if finding.meaning:
         yield ""
         yield f"  {plain(finding.meaning)}"

@@ -37,6 +37,7 @@ from smtpprobe.render import FORMATS, renderer
 from smtpprobe.render.nagios import exit_status
 from smtpprobe.render.style import Style
 from smtpprobe.render.thresholds import parse_range, parse_thresholds
+from smtpprobe.replies import parse_reply
 from smtpprobe.report import Report, Severity
 from tests.checks.evidence_builder import A1, A2, GREETING, MX1, MX2, PLAIN_EHLO, endpoint, evidence, failed, said, talk
 from tests.render import reports
@@ -258,6 +259,18 @@ def test_a_long_reply_does_not_fill_a_document_that_has_a_limit(format: str) -> 
     )
     short = msgspec.structs.replace(report.evidence, conversations=())
     assert len(rendered(format, msgspec.structs.replace(report, evidence=short, findings=talkative))) < 400_000
+
+
+def test_in_markdown_a_reply_is_code_however_deep_the_list_is() -> None:
+    evil = "<script>![x](https://x.example/) ```` @all"
+    report = reports.mixed()
+    reply = parse_reply(f"550-{evil}\r\n550-```\r\n550 {evil}\r\n".encode())
+    finding = msgspec.structs.replace(next(each for each in report.findings if each.reply is not None), reply=reply)
+    lines = rendered("markdown", msgspec.structs.replace(report, findings=(finding,))).splitlines()
+    begin, end = (number for number, line in enumerate(lines) if line == "  `````")
+    assert lines[begin - 2].startswith("  - "), "below an item of a list within the list"
+    assert [number for number, line in enumerate(lines) if "<script>" in line] == [begin + 1, begin + 3]
+    assert end == begin + 4
 
 
 def test_junit_tells_how_long_the_probes_took() -> None:
