@@ -29,6 +29,8 @@ MAX_PLACES: Final = 8
 """So many endpoints of a finding are named without ``-v``."""
 MAX_REPLY_LINES: Final = 6
 """So many lines of a reply are quoted in a finding without ``-v``."""
+LEAST_INDENT: Final = 4
+"""Cells before the further lines of a text with words that are too long for its own indent."""
 MAX_LINE_CELLS: Final = 400
 """Cells. A longer line of a server is cut without ``-v``."""
 MORE_TIMES: Final = 8
@@ -162,7 +164,7 @@ def _answer(seen: View, style: Style) -> Iterator[str]:
     if seen.next_step:
         following = writing.named(label(style.language, "verdict", "next"), "", style.language)
         first = f"  {terminal.sign('arrow')} {following}"
-        rest = " " * (4 if terminal.width < NARROW else cell_width(first))
+        rest = _hanging(seen.next_step, terminal.prose, 4 if terminal.width < NARROW else cell_width(first))
         yield from painted(terminal, wrap(seen.next_step, terminal.prose, first=first, rest=rest), first, "bold")
 
 
@@ -290,8 +292,16 @@ def _listed(text: str, cells: int, first: str, rest: str) -> list[str]:
     lines: list[str] = []
     for line in text.split("\n"):
         number = line[: line.index(". ") + 2] if line[:1].isdigit() and ". " in line[:4] else ""
-        lines.extend(wrap(line, cells, first=rest if lines else first, rest=rest + " " * len(number)))
+        hanging = _hanging(line, cells, len(rest) + len(number))
+        lines.extend(wrap(line, cells, first=rest if lines else first, rest=hanging))
     return lines
+
+
+def _hanging(text: str, cells: int, indent: int) -> str:
+    """The blanks before the further lines of a text: fewer where a record or an address, which people copy, would
+    otherwise be broken."""
+    longest = max(map(cell_width, text.split()), default=0)
+    return " " * (min(indent, LEAST_INDENT) if cells - indent < longest <= cells - LEAST_INDENT else indent)
 
 
 _FIELDS: Final = (

@@ -127,6 +127,24 @@ def test_the_same_advice_for_graver_and_milder_places_is_told_once() -> None:
     assert "▲ warning: An MX record" in rest
 
 
+@pytest.mark.parametrize(("width", "is_whole"), [(120, True), (80, True), (70, True), (60, False)])
+def test_a_record_to_be_copied_is_broken_only_where_no_line_can_hold_it(width: int, is_whole: bool) -> None:
+    digest = "0123456789abcdef" * 4
+    params: dict[str, Param] = {
+        "owner": "_25._tcp.mx1.example.org",
+        "reason": "no-match",
+        "records": ("3 1 1 00",),
+        "wanted": f"3 1 1 {digest}",
+        "authority": "-",
+    }
+    finding = Finding(id="dane-mismatch", severity=Severity.ERROR, where=Where(host="mx1.example.org"), params=params)
+    for language in ("en", "de"):
+        style = Style(terminal=Terminal(width), language=language)
+        lines = "".join(render(iter([with_findings(finding)]), style)).splitlines()
+        assert sum(digest in line for line in lines) == (2 if is_whole else 0)  # next, and among the steps
+        assert max(map(cell_width, lines)) <= width
+
+
 def no_dane(host: str, wanted: str = "3 1 1 00") -> Finding:
     """A note whose advice is another for each host."""
     params: dict[str, Param] = {"owner": f"_25._tcp.{host}", "wanted": wanted, "authority": "-"}
