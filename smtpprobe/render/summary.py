@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from smtpprobe.checks.reading import after_starttls
 from smtpprobe.evidence import (
     Conversation,
     Endpoint,
@@ -20,6 +21,7 @@ from smtpprobe.evidence import (
     LookupStatus,
     MxHost,
     Phase,
+    Reply,
     TlsMode,
     TlsSession,
 )
@@ -168,7 +170,7 @@ def _gravest(findings: Iterable[Finding], endpoint: Endpoint) -> Severity | None
 
 
 def _state(conversation: Conversation, language: str) -> tuple[bool, str]:
-    """Tell whether the endpoint greeted and took EHLO or HELO, and say how it stands."""
+    """Tell whether the endpoint greeted and took EHLO or HELO, inside TLS too, and say how it stands."""
     failure = conversation.failure
     if failure is not None and failure.phase is not Phase.QUIT:
         what = label(language, "failure", failure.kind)
@@ -184,6 +186,9 @@ def _state(conversation: Conversation, language: str) -> tuple[bool, str]:
             return False, _at(label(language, "failure", "garbage"), exchange.phase, language)
         if not 200 <= reply.code <= 299:
             return False, _at(str(reply.code), exchange.phase, language)
+    inside = after_starttls(conversation)
+    if inside is not None and isinstance(inside.outcome, Reply):
+        return False, _at(str(inside.outcome.code), inside.phase, language)
     return True, label(language, "state", "answers")
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from smtpprobe.checks import judge
 from smtpprobe.evidence import Failure, FailureKind, Phase
 from smtpprobe.render.view import View, view
 from smtpprobe.report import Finding, Severity, Where
+from tests.checks.evidence_builder import EHLO, GREETING, STARTTLS, endpoint, evidence, said, talk, tls
 from tests.render import reports
 
 
@@ -79,6 +81,17 @@ def test_an_endpoint_that_our_own_time_left_out_is_not_known() -> None:
     words = view(msgspec.structs.replace(report, evidence=evidence, findings=()), "en")
     assert words.hosts[0].endpoints[0].severity is Severity.INCONCLUSIVE
     assert words.hosts[0].endpoints[0].state.startswith("out of time")
+
+
+@pytest.mark.parametrize(
+    ("lines", "state"),
+    [(("250 mx1.example.org",), "answers"), (("503 5.5.1 no",), "503 (EHLO)")],
+    ids=["taken", "refused"],
+)
+def test_an_endpoint_answers_where_it_takes_ehlo_inside_tls_too(lines: tuple[str, ...], state: str) -> None:
+    talked = talk(endpoint(), GREETING, EHLO, STARTTLS, tls(), said(Phase.EHLO, *lines, over_tls=True))
+    words = view(judge(evidence(talked)), "en")
+    assert words.hosts[0].endpoints[0].state == state
 
 
 def test_what_holds_for_every_sender_is_told_once() -> None:
