@@ -129,7 +129,7 @@ def test_a_file_without_a_result_is_refused(content: bytes, tmp_path: Path, caps
     ("arguments", "said"),
     [
         (["missing.ndjson"], "missing.ndjson: No such file"),
-        (["."], ".: Is a directory"),
+        (["."], ".: a folder without results"),
         ([], "Missing argument"),
         (["--top", "0", "x"], "--top"),
         (["--top", "1001", "x"], "--top"),
