@@ -125,7 +125,7 @@ def _session(evidence: Evidence, conversation: Conversation, session: TlsSession
 def _with_dane(evidence: Evidence, conversation: Conversation, where: Where, flaws: list[Finding]) -> Iterator[Finding]:
     """Sum up in a note what nobody looks at, since a TLSA record vouches for the server and no MTA-STS policy asks for
     more (RFC 7672 3.1.1, RFC 8461 4.1); all other flaws stay what they are."""
-    covered = _covered(evidence, conversation)
+    covered = _covered(evidence, conversation) if flaws else {}
     words: dict[str, None] = {}
     for flaw in flaws:
         if flaw.id in covered:
