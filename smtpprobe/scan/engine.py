@@ -202,10 +202,11 @@ class Engine:
             if not self._queue and not self._fill_queue():
                 break
             number, line, target, facts = self._queue.pop()
-            if facts is not None:
+            why = self._guard.objection_to_name(target.name)
+            if why is not None:  # perhaps only since the scan is gone on with
+                self._resolved.append((number, line, target, Resolved(nobody_asked(target, why)), facts is None))
+            elif facts is not None:
                 self._resolved.append((number, line, target, Resolved(facts), False))
-            elif (why := self._guard.objection_to_name(target.name)) is not None:
-                self._resolved.append((number, line, target, Resolved(nobody_asked(target, why)), True))
             else:
                 task = self._loop.create_task(self._resolve(number, line, target))
                 self._tasks.add(task)

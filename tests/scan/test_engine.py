@@ -17,9 +17,12 @@ from smtpprobe.evidence import (
     Endpoint,
     Failure,
     FailureKind,
+    HostOrigin,
+    MxHost,
     Options,
     Phase,
     PortSpec,
+    Resolution,
     Role,
     Target,
     TlsMode,
@@ -30,12 +33,13 @@ from smtpprobe.scan.guard import Guard
 from smtpprobe.scan.joining import Joiner
 from smtpprobe.scan.journal import Journal
 from smtpprobe.scan.pace import Limits
-from smtpprobe.scan.results import decode_result
+from smtpprobe.scan.results import Standing, decode_result
 from smtpprobe.scan.summing import session_of
-from smtpprobe.scan.worker import Depth, Probed, Resolved, probed
+from smtpprobe.scan.worker import Depth, Facts, Probed, Resolved, probed
 from smtpprobe.targets import parse_target
 
 ADDRESSES = [f"192.0.{net}.{host}" for net in range(2) for host in range(1, 21)]
+ANYBODY = Guard(is_private_allowed=True)
 OPTIONS = Options(ports=(PortSpec(port=25, role=Role.SMTP, tls=TlsMode.STARTTLS),), policies=False)
 
 
@@ -93,12 +97,11 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
         yield opened
 
 
-def engine(journal: Journal, work: Work, sink: Sink) -> Engine:
+def engine(journal: Journal, work: Work, sink: Sink, guard: Guard = ANYBODY) -> Engine:
     encode = msgspec.msgpack.encode
     journal.add_targets([(n, each, True, encode(parse_target(each))) for n, each in enumerate(ADDRESSES, 1)])
     joiner = Joiner(journal, OPTIONS, Depth.LIGHT, ehlo_name="me.test", started_at=datetime.now(UTC), runtime=runtime())
     limits = Limits(concurrency=4, per_host_interval_s=0.0)
-    guard = Guard(is_private_allowed=True)
     return Engine(journal, work, joiner, sink, limits=limits, guard=guard, progress=Progress(), targets_at_once=10)
 
 
@@ -107,6 +110,21 @@ async def test_each_target_has_one_result(journal: Journal) -> None:
     assert await engine(journal, work, sink).run()
     assert sorted(work.begun) == sorted(ADDRESSES)
     assert sorted(decode_result(line).target for line in sink.lines) == sorted(ADDRESSES)
+
+
+async def test_who_asks_to_be_left_alone_while_a_scan_is_broken_off_is(journal: Journal) -> None:
+    work, sink = Work(), Sink()
+    guard = Guard(names=frozenset(("example.org",)), is_private_allowed=True)
+    scan = engine(journal, work, sink, guard)
+    encode = msgspec.msgpack.encode
+    journal.add_targets([(99, "d example.org", False, encode(parse_target("example.org")))])
+    host = MxHost(name="mx.example.net", origin=HostOrigin.MX, addresses=("198.51.100.1",))
+    facts = Facts(resolution=Resolution(name="example.org", hosts=(host,)))
+    journal.resolved([(len(ADDRESSES) + 1, encode(facts))])
+    assert await scan.run()
+    assert "198.51.100.1" not in work.begun
+    [result] = [each for each in map(decode_result, sink.lines) if each.target == "example.org"]
+    assert (result.outcome, result.skipped, result.hosts) == (Standing.LEFT_ALONE, "excluded", ())
 
 
 async def test_who_is_stopped_begins_nothing_more(journal: Journal) -> None:
