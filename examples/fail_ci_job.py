@@ -23,7 +23,8 @@ async def main(target: str, options: smtpprobe.Options | None = None) -> int:
         print(f"{target}: {finding.id} at {finding.where.endpoint or target} {finding.params}")
     if found:
         return 1
-    if report.status is smtpprobe.Severity.INCONCLUSIVE:
+    is_unknown = any(finding.severity is smtpprobe.Severity.INCONCLUSIVE for finding in report.findings)
+    if is_unknown or not report.evidence.conversations:
         print(f"{target}: not everything could be found out; nothing is passed for good")
         return 3
     print(f"{target}: none of {len(UNWANTED)} unwanted findings")

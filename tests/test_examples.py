@@ -50,6 +50,7 @@ async def test_one_domain_is_probed_from_python(world: World, capsys: pytest.Cap
         ("no-starttls", 1, "starttls-missing"),
         ("certificate-expired", 1, "certificate-expired"),
         ("greeting-421", 3, "nothing is passed for good"),
+        ("domain-not-found", 3, "nothing is passed for good"),
     ],
 )
 async def test_a_ci_job_fails_on_chosen_findings(
