@@ -16,7 +16,7 @@ Exit status:
   0    the file is written
   2    the command cannot be carried out as given; nothing is written
   3    of a target nothing was found that could be expected; nothing is written
-  130  stopped by Ctrl-C; nothing is written
+  130  stopped by Ctrl-C or SIGTERM; nothing is written
 """
 
 

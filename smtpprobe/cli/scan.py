@@ -41,8 +41,20 @@ Exit status:
   0    every target has its result, whatever that is
   2    the command cannot be carried out as given, or something cannot be written
   3    it ended before every target had its result (--max-time)
-  130  stopped by Ctrl-C; the results so far are written, and --resume goes on
+  130  stopped by Ctrl-C or SIGTERM; the results so far are written, and --resume goes on
 """
+
+
+def _or_list_fields(ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Hand on what --fields names; the word 'help' lists the columns instead, and needs no FILE."""
+    if value == "help":
+        from smtpprobe.scan.columns import MEANINGS
+
+        width = max(map(len, MEANINGS))
+        for name, meaning in MEANINGS.items():
+            click.echo(f"{name:<{width}}  {meaning}")
+        ctx.exit()
+    return value
 
 
 class Pause(Duration):
@@ -76,7 +88,9 @@ class Pause(Duration):
     "--fields",
     section=_INPUT,
     metavar="NAME,...",
-    help="Only these columns; 'help' lists them.",
+    is_eager=True,
+    callback=_or_list_fields,
+    help="Only these columns; '--fields help' lists them.",
 )
 @option(
     "--save-evidence",
@@ -298,8 +312,6 @@ def command(source: str, **given: Any) -> int:
     """
     chosen = language(given.pop("lang"))
     is_quiet, is_dry = given.pop("quiet"), given.pop("dry_run")
-    if given["fields"] == "help":
-        return _list_fields()
     cluster = {each: given.pop(each) for each in ("engine", "scheduler", "partition_size")}
     plan, descriptors = _plan(source, given, is_local=cluster["engine"] == "local" and cluster["scheduler"] is None)
     from smtpprobe.cli.scanning import Teller
@@ -415,12 +427,3 @@ def _require_targets(taken: Taken, source: str, teller: Teller) -> None:
     teller.about_input(taken)
     where = "on the standard input" if source == "-" else f"in {quoted(source)}"
     raise OptionError(f"there is no target {where}")
-
-
-def _list_fields() -> int:
-    from smtpprobe.scan.columns import MEANINGS
-
-    width = max(map(len, MEANINGS))
-    for name, meaning in MEANINGS.items():
-        click.echo(f"{name:<{width}}  {meaning}")
-    return 0

@@ -21,7 +21,7 @@ _FORMS = {
 @click.command(short_help="Print the JSON Schema of what smtpprobe writes.")
 @click.argument(
     "form",
-    metavar="[reports|report|evidence|config|changes|watch|history|scan|overview]",
+    metavar="[NAME]",
     type=click.Choice(list(_FORMS)),
     default="reports",
 )

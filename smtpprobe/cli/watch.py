@@ -32,7 +32,7 @@ Exit status:
   1    it has not come by the end (--for, --count); without --until: a target failed at last
   2    the command cannot be carried out as given; nothing was probed
   3    without --until: something that matters was not known at last
-  130  stopped by Ctrl-C
+  130  stopped by Ctrl-C or SIGTERM
 """
 
 

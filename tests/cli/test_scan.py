@@ -215,7 +215,7 @@ def test_parquet_is_read_back(lab: Lab, source: Path, tmp_path: Path) -> None:
 
 
 def test_fields_are_listed_and_chosen(lab: Lab, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["scan", "x", "--fields", "help"]) == 0
+    assert main(["scan", "--fields", "help"]) == 0
     listed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert list(listed) == list(COLUMNS)
     assert scan(lab, source, "-q", "--fields", "target,tls") == 0
