@@ -186,13 +186,19 @@ def _data(reports: Sequence[Report], style: Style) -> Iterator[str]:
             value = getattr(each, f"{stage}_s")
             if value is not None:
                 endpoint = each.endpoint
-                yield _datum(f"{endpoint.host}:{endpoint.port}/{endpoint.address}/{stage}", value, "s", minimum="0")
+                yield _datum(
+                    f"{escape(endpoint.host)}:{endpoint.port}/{endpoint.address}/{stage}", value, "s", minimum="0"
+                )
 
 
 def _datum(
     name: str, value: float, unit: str, warning: Range | None = None, critical: Range | None = None, minimum: str = ""
 ) -> str:
-    quoted = "'" + name.replace("'", "''").replace("=", "-") + "'" if not name.replace("_", "").isalnum() else name
+    quoted = (
+        "'" + name.replace("'", "''").replace("=", "-").replace("|", "/") + "'"
+        if not name.replace("_", "").isalnum()
+        else name
+    )
     number = f"{value:.4f}".rstrip("0").rstrip(".")
     ranges = (warning.text if warning else "", critical.text if critical else "", minimum)
     return f"{quoted}={number}{unit};{';'.join(ranges)}".rstrip(";") if any(ranges) else f"{quoted}={number}{unit}"

@@ -111,7 +111,7 @@ def _of_endpoints(reports: tuple[Report, ...]) -> Iterator[Metric]:
         if each.offers_starttls is not None:
             starttls.add_metric(labels, float(each.offers_starttls))
         if each.tls_version is not None:
-            tls.add_metric((*labels, each.tls_version, each.tls_cipher or ""), 1)
+            tls.add_metric((*labels, escape(each.tls_version), escape(each.tls_cipher or "")), 1)
         if each.is_trusted is not None:
             trusted.add_metric(labels, float(each.is_trusted))
         if each.expires_at is not None:

@@ -60,8 +60,8 @@ def session_line(handshake: Handshake, session: TlsSession, language: str) -> st
     if session.secret_bits is not None:
         parts.append(label(language, "session", "secret", bits=session.secret_bits))
     parts.append(escape(session.group or ""))
-    name = handshake.server_name
-    parts.append(label(language, "session", "server-name" if name else "without-name", name=name or ""))
+    name = escape(handshake.server_name or "")
+    parts.append(label(language, "session", "server-name" if name else "without-name", name=name))
     return writing.together(parts, language)
 
 
@@ -103,7 +103,7 @@ def _certificate(certificate: Certificate, now: datetime, language: str) -> Iter
 
     if certificate.unreadable is not None:
         yield label(language, "session", "unreadable", reason=certificate.unreadable)
-        yield label(language, "session", "fingerprint", value=certificate.sha256)
+        yield label(language, "session", "fingerprint", value=escape(certificate.sha256))
         return
     yield line("subject", escape(certificate.subject) or "-")
     yield line("issuer", escape(certificate.issuer) or "-")
@@ -115,9 +115,9 @@ def _certificate(certificate: Certificate, now: datetime, language: str) -> Iter
     yield line("valid", _validity(certificate, now, language))
     size = str(certificate.key_bits or "")
     key = " ".join(filter(None, (certificate.key_type or "?", certificate.curve or size)))
-    hashed = certificate.signature_hash
-    yield line("key", key, label(language, "session", "signature", hash=hashed) if hashed else "")
-    yield label(language, "session", "fingerprint", value=certificate.sha256)
+    hashed = escape(certificate.signature_hash or "")
+    yield line("key", escape(key), label(language, "session", "signature", hash=hashed) if hashed else "")
+    yield label(language, "session", "fingerprint", value=escape(certificate.sha256))
 
 
 def _validity(certificate: Certificate, now: datetime, language: str) -> str:

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
@@ -22,7 +23,6 @@ from smtpprobe import __version__
 from smtpprobe.checks import judge
 from smtpprobe.evidence import (
     Conversation,
-    Evidence,
     Exchange,
     FailureKind,
     Options,
@@ -30,7 +30,6 @@ from smtpprobe.evidence import (
     PortSpec,
     Reply,
     Role,
-    Target,
     TlsMode,
 )
 from smtpprobe.render import FORMATS, renderer
@@ -54,16 +53,12 @@ def rendered(format: str, *given: Report, **style: object) -> str:
     return "".join(renderer(format).render(given, Style(**style)))  # type: ignore[arg-type]
 
 
+_T = TypeVar("_T")
+
+
 def poisoned(report: Report, text: str = HOSTILE_TEXT) -> Report:
     """A report of which every text that comes from outside is hostile; replies are long, too."""
     long = LONG_TEXT if text == HOSTILE_TEXT else text
-
-    def poison(value: object) -> object:
-        if isinstance(value, Evidence):
-            target = Target(text=text, kind=value.target.kind, name=value.target.name)
-            conversations = tuple(_poison_replies(each, long) for each in value.conversations)
-            return msgspec.structs.replace(value, target=target, conversations=conversations)
-        return value
 
     findings = tuple(
         msgspec.structs.replace(
@@ -73,9 +68,24 @@ def poisoned(report: Report, text: str = HOSTILE_TEXT) -> Report:
         )
         for each in report.findings
     )
-    evidence = poison(report.evidence)
-    assert isinstance(evidence, Evidence)
+    evidence = _poison_texts(report.evidence, text)
+    conversations = tuple(_poison_replies(each, long) for each in evidence.conversations)
+    evidence = msgspec.structs.replace(evidence, conversations=conversations)
     return msgspec.structs.replace(report, evidence=evidence, findings=findings)
+
+
+_SOUND: Final = {"address", "addresses", "local_address", "sha256", "chain", "schema", "ehlo_name"}
+"""Fields that reading holds against what they can be, or that are our own."""
+
+
+def _poison_texts(value: _T, text: str) -> _T:
+    """Any value of evidence with this text in place of each of its own."""
+    if isinstance(value, msgspec.Struct):
+        fields = {name: getattr(value, name) for name in value.__struct_fields__ if name not in _SOUND}
+        return msgspec.structs.replace(value, **{name: _poison_texts(each, text) for name, each in fields.items()})
+    if isinstance(value, tuple):
+        return tuple(_poison_texts(each, text) for each in value)  # type: ignore[return-value]
+    return text if type(value) is str else value  # type: ignore[return-value]
 
 
 def _poison_replies(conversation: Conversation, text: str) -> Conversation:
