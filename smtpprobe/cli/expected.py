@@ -23,6 +23,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 SECTION: Final = "Expectations"
 
+MAX_LINE: Final = 4096
+"""Characters of a line of the standard input; what is longer is no target, nor what is left of it."""
+MAX_TARGETS: Final = 100_000
+"""Lines of the standard input, all of which are read before anything is tried."""
+
 
 class Job(NamedTuple):
     """One target to probe, and how its evidence is judged."""
@@ -207,7 +212,11 @@ def _from_stdin() -> Iterator[Target]:
     from smtpprobe.targets import parse_target
 
     is_empty = True
-    for number, line in enumerate(sys.stdin, 1):
+    for number, line in enumerate(iter(lambda: sys.stdin.readline(MAX_LINE), ""), 1):
+        if number > MAX_TARGETS:
+            raise TargetError(
+                f"standard input: it has more than {MAX_TARGETS} lines; 'smtpprobe scan' takes any number"
+            )
         text = line.partition("#")[0].strip()
         if not text:
             continue

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from smtpprobe.cli import main
+from smtpprobe.cli import expected, main
 from smtpprobe.cli.background import TURN_S, Probes, stopping
 from smtpprobe.evidence import Family, Options, PortSpec, Role, TlsMode, decode
 from smtpprobe.lab.scripted import Hold, Stall, greeting, serve
@@ -264,6 +264,23 @@ def test_targets_come_from_stdin_one_a_line(
     first, second = capsys.readouterr().out.splitlines()
     assert world.target("healthy") in first
     assert world.target("busy") in second
+
+
+@pytest.mark.parametrize(
+    ("file", "said"), [("/dev/zero", "line 1: '\\x00\\x00"), ("yes", "it has more than 1000 lines; 'smtpprobe scan'")]
+)
+def test_a_stdin_without_end_is_not_read_to_its_end(
+    file: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Yes(io.StringIO):
+        def readline(self, size: int | None = -1) -> str:
+            return "example.org\n"
+
+    monkeypatch.setattr(expected, "MAX_TARGETS", 1000)
+    with Yes() if file == "yes" else open(file) as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        assert main(["check", "-"]) == 2
+    assert f"smtpprobe: standard input{':' if file == 'yes' else ','} {said}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
