@@ -93,7 +93,7 @@ def _code(word: str) -> tuple[Kind, str] | None:
 
 def recognise_all(words: Sequence[str], is_finding: Callable[[str], bool]) -> list[Asked] | str:
     """Tell what the arguments of a command ask about; a reply whose quotes were forgotten is put together again, be it
-    only its words.
+    only its words, where they tell a cause.
 
     Returns:
         The questions, or the first word that is not understood.
@@ -115,7 +115,14 @@ def _is_one_reply(words: Sequence[str], asked: Sequence[Asked | None]) -> bool:
         return None in asked[1:] or (second is not None and second.kind is Kind.ENHANCED and second.value[0] != "x")
     if first is not None and first.kind is Kind.ENHANCED:
         return None in asked[1:] and first.value[0] != "x"
-    return not any(asked) and all(re.fullmatch(_PLAIN_WORD, each) for each in words)
+    return not any(asked) and all(re.fullmatch(_PLAIN_WORD, each) for each in words) and _tell_a_cause(words)
+
+
+def _tell_a_cause(words: Sequence[str]) -> bool:
+    """Tell whether words are known from replies; others are rather two that are not spelt as the tables have them."""
+    from smtpprobe.reference.matching import match
+
+    return match(None, None, None, (" ".join(words),)).diagnosis is not None
 
 
 def keyword_of(word: str) -> str | None:

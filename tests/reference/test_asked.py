@@ -103,7 +103,10 @@ def test_a_reply_whose_quotes_were_forgotten_is_put_together(
     assert [(each.kind, each.value) for each in found] == expected
 
 
-@pytest.mark.parametrize("words", [["a.txt", "b.txt"], ["x.7.1", "denied"], ["foo", "-v"], ["foo"]])
+@pytest.mark.parametrize(
+    "words",
+    [["a.txt", "b.txt"], ["x.7.1", "denied"], ["foo", "-v"], ["foo"], ["RCPT", "TO"], ["greylistd", "tarpitted"]],
+)
 def test_what_cannot_be_the_words_of_a_reply_is_not_put_together(words: list[str]) -> None:
     assert isinstance(recognise_all(words, is_finding), str)
 
