@@ -272,12 +272,8 @@ def test_targets_come_from_stdin_one_a_line(
 def test_a_stdin_without_end_is_not_read_to_its_end(
     file: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Yes(io.StringIO):
-        def readline(self, size: int | None = -1) -> str:
-            return "example.org\n"
-
     monkeypatch.setattr(expected, "MAX_TARGETS", 1000)
-    with Yes() if file == "yes" else open(file) as stream:
+    with io.StringIO("example.org\n" * 1001) if file == "yes" else open(file) as stream:
         monkeypatch.setattr(sys, "stdin", stream)
         assert main(["check", "-"]) == 2
     assert f"smtpprobe: standard input{':' if file == 'yes' else ','} {said}" in capsys.readouterr().err
