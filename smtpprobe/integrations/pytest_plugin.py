@@ -83,25 +83,26 @@ class Health:
         return "\n".join(self._explained())
 
     def _explained(self) -> Iterator[str]:
+        from smtpprobe.render.advice import steps
         from smtpprobe.render.escaping import escape
         from smtpprobe.render.words import finding_words, label
 
         language = "en"
         yield f"{escape(self.target)}: {self.outcome}"
-        alike: dict[tuple[str, str, str], list[str]] = {}
+        alike: dict[tuple[str, str, str], list[Finding]] = {}
         for finding in self.problems:
             words = finding_words(finding, language)
             title = f"{label(language, 'severity', finding.severity)}: {words.title} [{escape(finding.id)}]"
-            where = " ".join(filter(None, (finding.where.host, finding.where.endpoint)))
-            alike.setdefault((title, words.meaning, words.fix), []).append(escape(where))
-        for (title, meaning, fix), places in alike.items():
+            alike.setdefault((title, words.meaning, words.fix), []).append(finding)
+        for (title, meaning, fix), members in alike.items():
+            places = [escape(" ".join(filter(None, (each.where.host, each.where.endpoint)))) for each in members]
             yield ""
             yield title
             if any(places):
                 yield f"  {label(language, 'finding', 'where')}: {', '.join(filter(None, places))}"
             if meaning:
                 yield f"  {meaning}"
-            for number, step in enumerate(filter(None, map(str.strip, fix.splitlines())), start=1):
+            for number, step in enumerate(steps(fix, [(self.report.evidence, each) for each in members]), start=1):
                 yield f"  {number}. {step}"
         for id_ in self.missing:
             yield ""

@@ -1,21 +1,22 @@
-"""Which steps of an advice are for the server that is there.
+"""The steps of an advice as they are for the server that is there.
 
-The texts tell a step for each of the common mail servers, since it is mostly not known which one answers. Where it is
-known, the steps that begin with another are left out, and commands for a service name the one that runs. What to look
-for are names of products and units, which are the same in every language.
+Where all findings that share an advice are about one host, domain or target, its commands name it. The texts tell a
+step for each of the common mail servers, since it is mostly not known which one answers. Where it is known, the steps
+that begin with another are left out, and commands for a service name the one that runs. What to look for are names of
+products and units, which are the same in every language.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
 from smtpprobe.evidence import Conversation, Evidence, Phase
 from smtpprobe.reference.model import Confidence, Software
-from smtpprobe.report import Where
+from smtpprobe.report import Finding, Where
 
 
 class _Server(msgspec.Struct, frozen=True):
@@ -52,6 +53,49 @@ _UNIT: Final = re.compile(
 _ALERT: Final = re.compile("handshake failure|internal error|protocol version|unrecognized name")
 """The alerts that steps are told for; their names are the same in every language."""
 
+_HOST: Final = re.compile(r"\bHOST\b", re.ASCII)
+"""What stands for the server in the commands of the texts."""
+_DOMAIN: Final = re.compile(r"\bDOMAIN\b", re.ASCII)
+"""The same for the domain that was asked for."""
+_TARGET: Final = re.compile(r"\bTARGET\b", re.ASCII)
+"""The same for what was typed."""
+_HOST_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
+"""Letters, digits and hyphens (RFC 1123 2.1), or an IPv4 address."""
+
+
+def steps(fix: str, found: Sequence[tuple[Evidence, Finding]]) -> tuple[str, ...]:
+    """Give what is to be done, step by step.
+
+    Args:
+        fix: the words of the advice, a step a line.
+        found: the findings that share it, at least one, each with the evidence that it comes from.
+    """
+    every = _filled(
+        fix,
+        {each.where.host or each.where.address for _, each in found},
+        {each.where.domain for _, each in found},
+        {evidence.target.text for evidence, _ in found},
+    )
+    if isinstance(alert := found[0][1].params.get("alert"), str):
+        every = about_alert(every, alert)
+    return (
+        fitting(every, server_at((evidence, each.where) for evidence, each in found))
+        if is_about_servers(every)
+        else every
+    )
+
+
+def _filled(fix: str, hosts: set[str | None], domains: set[str | None], targets: set[str]) -> tuple[str, ...]:
+    """The steps; where they are about one host, domain or target, it stands in place of the word for it.
+
+    People paste commands into a shell, so only what can be nothing but a host name is put in: names come from the DNS.
+    """
+    for placeholder, names in ((_HOST, hosts), (_DOMAIN, domains), (_TARGET, targets)):
+        name = next(iter(names)) if len(names) == 1 else None
+        if name is not None and _HOST_NAME.fullmatch(name):
+            fix = placeholder.sub(name, fix)
+    return tuple(line.strip() for line in fix.splitlines() if line.strip())
+
 
 def identified(conversation: Conversation) -> Software | None:
     """Tell what answers by what it said and by its name; None where that gives nothing away."""
@@ -64,13 +108,13 @@ def identified(conversation: Conversation) -> Software | None:
     return identify(greeting, ehlo, host=conversation.endpoint.name)
 
 
-def server_at(evidence: Evidence, places: Iterable[Where]) -> str | None:
+def server_at(places: Iterable[tuple[Evidence, Where]]) -> str | None:
     """The one server, a key of `_SERVERS`, that is surely meant by all the places; None where there is none.
 
     An endpoint that said nothing is that of its host, as far as its other endpoints agree.
     """
     found: set[str | None] = set()
-    for where in set(places):
+    for evidence, where in places:
         if where.host is None:
             return None
         at_host = [each for each in evidence.conversations if each.endpoint.host == where.host]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from smtpprobe.render import Style
+from smtpprobe.render.advice import steps
 from smtpprobe.render.places import place
 from smtpprobe.render.words import finding_words, label
 from smtpprobe.report import Finding, Report, Severity
@@ -33,8 +34,9 @@ def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
 
 def _command(report: Report, finding: Finding, style: Style) -> str:
     words = finding_words(finding, style.language)
+    fix = "\n".join(steps(words.fix, [(report.evidence, finding)]))
     where = place(report, finding.where)
-    message = "\n".join(filter(None, (f"{where}: {words.title}", words.meaning, words.fix, f"[{finding.id}]")))
+    message = "\n".join(filter(None, (f"{where}: {words.title}", words.meaning, fix, f"[{finding.id}]")))
     title = f"smtpprobe {finding.id}"
     return f"::{_COMMANDS[finding.severity]} title={_property(title)}::{_data(message)}\n"
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from smtpprobe.render import Style
+from smtpprobe.render.advice import steps
 from smtpprobe.render.places import fingerprint, place
 from smtpprobe.render.words import finding_words
 from smtpprobe.report import Finding, Report, Severity
@@ -38,6 +39,7 @@ def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
 
 def _issue(report: Report, finding: Finding, style: Style) -> dict[str, Any]:
     words = finding_words(finding, style.language)
+    fix = "\n".join(steps(words.fix, [(report.evidence, finding)]))
     where = place(report, finding.where)
     return {
         "description": f"{where}: {words.title}",
@@ -45,5 +47,5 @@ def _issue(report: Report, finding: Finding, style: Style) -> dict[str, Any]:
         "fingerprint": fingerprint(report, finding),
         "severity": _SEVERITIES[finding.severity],
         "location": {"path": where, "lines": {"begin": 1}},
-        "content": {"body": "\n\n".join(filter(None, (words.meaning, words.fix)))},
+        "content": {"body": "\n\n".join(filter(None, (words.meaning, fix)))},
     }

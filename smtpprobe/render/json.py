@@ -16,6 +16,7 @@ from typing import Final, Literal
 import msgspec
 
 from smtpprobe.evidence import Evidence, Fact, encode
+from smtpprobe.render.advice import steps
 from smtpprobe.render.style import Style
 from smtpprobe.render.words import finding_words
 from smtpprobe.report import REPORT_SCHEMA, Annotation, Delivery, Finding, Report, Severity
@@ -76,20 +77,20 @@ def worded(report: Report, language: str) -> WordedReport:
         language=language,
         target=report.evidence.target.text,
         status=report.status,
-        findings=tuple(_worded_finding(finding, language) for finding in report.findings),
+        findings=tuple(_worded_finding(report.evidence, finding, language) for finding in report.findings),
         annotations=report.annotations,
         deliveries=report.deliveries,
         evidence=report.evidence,
     )
 
 
-def _worded_finding(finding: Finding, language: str) -> WordedFinding:
+def _worded_finding(evidence: Evidence, finding: Finding, language: str) -> WordedFinding:
     words = finding_words(finding, language)
     return WordedFinding(
         **msgspec.structs.asdict(finding),
         title=words.title,
         meaning=words.meaning,
-        fix=tuple(line.strip() for line in words.fix.splitlines() if line.strip()),
+        fix=steps(words.fix, [(evidence, finding)]),
     )
 
 

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from smtpprobe.errors import MissingExtraError
+from smtpprobe.evidence import Evidence
 from smtpprobe.render import Style
+from smtpprobe.render.advice import steps
 from smtpprobe.render.escaping import escape, quoted, show_lines
 from smtpprobe.render.places import place
 from smtpprobe.render.words import explanation_words, finding_words
@@ -61,15 +63,16 @@ def _suite(report: Report, style: Style):  # type: ignore[no-untyped-def]  # jun
         known[class_, name] += 1
         number = known[class_, name]
         case = junitparser.TestCase(name if number == 1 else f"{name} ({number})", class_, 0.0)
-        suite.add_testcase(_judged(case, finding, style))
+        suite.add_testcase(_judged(case, report.evidence, finding, style))
     return suite
 
 
-def _judged(case, finding: Finding, style: Style):  # type: ignore[no-untyped-def]  # as above
+def _judged(case, evidence: Evidence, finding: Finding, style: Style):  # type: ignore[no-untyped-def]  # as above
     import junitparser
 
     words = finding_words(finding, style.language)
-    text = _clean("\n\n".join(filter(None, (words.meaning, words.fix, _reply(finding, style)))))
+    fix = "\n".join(steps(words.fix, [(evidence, finding)]))
+    text = _clean("\n\n".join(filter(None, (words.meaning, fix, _reply(finding, style)))))
     if finding.severity is Severity.INCONCLUSIVE:
         case.result = [_result(junitparser.Error(_clean(words.title), finding.id), text)]
     elif is_at_least(finding.severity, style.fail_on):

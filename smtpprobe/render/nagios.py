@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 from smtpprobe.evidence import Endpoint
 from smtpprobe.render import Style, writing
+from smtpprobe.render.advice import steps
 from smtpprobe.render.escaping import escape
 from smtpprobe.render.measures import measures
 from smtpprobe.render.places import place
 from smtpprobe.render.thresholds import Range
 from smtpprobe.render.words import finding_words, label
-from smtpprobe.report import GRAVITY, Report, Severity
+from smtpprobe.report import GRAVITY, Finding, Report, Severity
 
 MAX_LINE = 4096
 """Bytes. Older readers take 4 KiB and no more; the first line is what everybody shows."""
@@ -110,13 +111,13 @@ def _problems(reports: Sequence[Report], style: Style) -> Iterator[_Problem]:
         for each in report.findings
         if each.severity not in (Severity.OK, Severity.INFO)
     ]
-    alike: dict[tuple[Severity, str, str], list[str]] = {}
+    alike: dict[tuple[Severity, str, str], list[tuple[Report, Finding]]] = {}
     for report, finding in sorted(found, key=lambda each: GRAVITY.index(each[1].severity)):
         words = finding_words(finding, style.language)
-        key = (finding.severity, words.title, words.fix.partition("\n")[0])
-        alike.setdefault(key, []).append(place(report, finding.where))
-    for (_, title, step), places in alike.items():
-        yield _Problem(title, step, list(dict.fromkeys(places)))
+        alike.setdefault((finding.severity, words.title, words.fix), []).append((report, finding))
+    for (_, title, fix), members in alike.items():
+        first = next(iter(steps(fix, [(report.evidence, finding) for report, finding in members])), "")
+        yield _Problem(title, first, list(dict.fromkeys(place(report, finding.where) for report, finding in members)))
 
 
 def _exceeded(reports: Sequence[Report], style: Style) -> Iterator[str]:

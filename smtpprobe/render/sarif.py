@@ -16,6 +16,7 @@ import msgspec
 
 from smtpprobe import __version__, texts
 from smtpprobe.render import Style
+from smtpprobe.render.advice import steps
 from smtpprobe.render.places import fingerprint, place, relative_uri
 from smtpprobe.render.words import finding_words
 from smtpprobe.report import Finding, Report, Severity
@@ -67,11 +68,12 @@ def _rule(finding: Finding, style: Style) -> dict[str, Any]:
 
 def _result(report: Report, finding: Finding, rule_index: int, style: Style) -> dict[str, Any]:
     words = finding_words(finding, style.language)
+    fix = "\n".join(steps(words.fix, [(report.evidence, finding)]))
     where, known = place(report, finding.where), fingerprint(report, finding)
     result: dict[str, Any] = {
         "ruleId": finding.id,
         "ruleIndex": rule_index,
-        "message": {"text": "\n\n".join(filter(None, (f"{where}: {words.title}", words.fix)))},
+        "message": {"text": "\n\n".join(filter(None, (f"{where}: {words.title}", fix)))},
         "locations": [
             {
                 "physicalLocation": {

@@ -7,7 +7,6 @@ interest: whether mail works, what to do next, which server is how, what is wron
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -18,7 +17,7 @@ from smtpprobe.checks.delivery import tried_hosts
 from smtpprobe.checks.kinds import Topic
 from smtpprobe.evidence import DmarcRecord, Evidence, Failure, FailureKind, Posture, SpfRecord
 from smtpprobe.render import writing
-from smtpprobe.render.advice import about_alert, fitting, is_about_servers, server_at
+from smtpprobe.render.advice import steps
 from smtpprobe.render.escaping import escape, quoted, show_lines
 from smtpprobe.render.summary import HostView, hosts
 from smtpprobe.render.words import ExplanationWords, explanation_words, finding_words, label
@@ -28,16 +27,6 @@ _PROBLEMS: Final = (Severity.ERROR, Severity.WARNING, Severity.INCONCLUSIVE)
 
 _HEADLINES: Final = ("mail-reachable", "mx-all-unreachable", "null-mx", "submission-reachable", "nothing-probed")
 """The findings that answer whether mail works, in the order of preference; else the gravest problem does."""
-
-
-_HOST: Final = re.compile(r"\bHOST\b", re.ASCII)
-"""What stands for the server in the commands of the texts."""
-_DOMAIN: Final = re.compile(r"\bDOMAIN\b", re.ASCII)
-"""The same for the domain that was asked for."""
-_TARGET: Final = re.compile(r"\bTARGET\b", re.ASCII)
-"""The same for what was typed."""
-_HOST_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
-"""Letters, digits and hyphens (RFC 1123 2.1), or an IPv4 address."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -335,16 +324,6 @@ def _finding_view(evidence: Evidence, members: list[tuple[str, Finding]], langua
     for title, finding in members:
         by_title.setdefault(title, []).append(finding)
     reply = None if explanation is None else explanation_words(explanation, language)
-    steps = _filled(
-        words.fix,
-        {each.where.host or each.where.address for _, each in members},
-        {each.where.domain for _, each in members},
-        evidence.target.text,
-    )
-    if isinstance(alert := first.params.get("alert"), str):
-        steps = about_alert(steps, alert)
-    if is_about_servers(steps):
-        steps = fitting(steps, server_at(evidence, (each.where for _, each in members)))
     return FindingView(
         id=escape(first.id),
         severity=first.severity,
@@ -358,26 +337,13 @@ def _finding_view(evidence: Evidence, members: list[tuple[str, Finding]], langua
             for title, same in by_title.items()
         ),
         meaning=words.meaning,
-        steps=steps,
+        steps=steps(words.fix, [(evidence, each) for _, each in members]),
         reply=reply,
         references=() if explanation is None else explanation.references,
         links=() if explanation is None else explanation.links,
         provider="" if explanation is None else escape(explanation.provider or ""),
         rule="" if explanation is None else escape(explanation.rule),
     )
-
-
-def _filled(fix: str, hosts: set[str | None], domains: set[str | None], target: str) -> tuple[str, ...]:
-    """The steps; where they are about one host or domain, it stands in place of ``HOST`` or ``DOMAIN``, and what was
-    typed in place of ``TARGET``.
-
-    People paste commands into a shell, so only what can be nothing but a host name is put in: names come from the DNS.
-    """
-    for placeholder, names in ((_HOST, hosts), (_DOMAIN, domains), (_TARGET, {target})):
-        name = next(iter(names)) if len(names) == 1 else None
-        if name is not None and _HOST_NAME.fullmatch(name):
-            fix = placeholder.sub(name, fix)
-    return tuple(line.strip() for line in fix.splitlines() if line.strip())
 
 
 def _places(wheres: Iterable[Where]) -> tuple[Place, ...]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from smtpprobe import texts
-from smtpprobe.evidence import Conversation, Phase
-from smtpprobe.render.advice import about_alert, fitting, is_about_servers, server_at
-from smtpprobe.report import Where
+from smtpprobe.evidence import Conversation, Evidence, Phase
+from smtpprobe.render.advice import about_alert, fitting, is_about_servers, server_at, steps
+from smtpprobe.report import Finding, Severity, Where
 from tests.checks.evidence_builder import A1, A2, EHLO, MX1, MX2, dead, endpoint, evidence, said, talk
 
 STEPS = (
@@ -17,6 +17,10 @@ STEPS = (
     "Choose by name: in Postfix tls_server_sni_maps, in Exim tls_certificate",
     "Otherwise look at the firewall.",
 )
+
+
+def served(made: Evidence, *places: Where) -> str | None:
+    return server_at((made, each) for each in places)
 
 
 def greets(words: str, host: str = MX1, address: str = A1, port: int = 25) -> Conversation:
@@ -80,27 +84,44 @@ def test_of_the_alerts_only_the_one_that_was_seen_is_advised_on(language: str, a
     [("Postfix (Debian/GNU)", "postfix"), ("Exim 4.98", "exim"), ("OpenSMTPD", "opensmtpd"), ("ready", None)],
 )
 def test_the_server_is_told_by_its_words(words: str, server: str | None) -> None:
-    assert server_at(evidence(greets(words)), [Where(host=MX1, address=A1, port=25)]) == server
+    assert served(evidence(greets(words)), Where(host=MX1, address=A1, port=25)) == server
 
 
 def test_a_closed_port_is_that_of_the_server_on_the_other_ports() -> None:
     made = evidence(greets("Exim 4.98"), dead(endpoint(port=587)))
-    assert server_at(made, [Where(host=MX1, address=A1, port=587)]) == "exim"
-    assert server_at(made, [Where(host=MX1)]) == "exim"
+    assert served(made, Where(host=MX1, address=A1, port=587)) == "exim"
+    assert served(made, Where(host=MX1)) == "exim"
     both = evidence(greets("Exim 4.98"), greets("Postfix", port=465), dead(endpoint(port=587)))
-    assert server_at(both, [Where(host=MX1, address=A1, port=587)]) is None
-    assert server_at(both, [Where(host=MX1, address=A1, port=465)]) == "postfix"
+    assert served(both, Where(host=MX1, address=A1, port=587)) is None
+    assert served(both, Where(host=MX1, address=A1, port=465)) == "postfix"
 
 
 def test_places_with_different_servers_or_none_have_none_in_common() -> None:
     made = evidence(greets("Exim 4.98"), greets("Postfix", MX2, A2))
     here, there = Where(host=MX1, address=A1, port=25), Where(host=MX2, address=A2, port=25)
-    assert server_at(made, [here, here]) == "exim"
-    assert server_at(made, [here, there]) is None
-    assert server_at(made, [here, Where(domain="example.org")]) is None
-    assert server_at(made, [here, Where(host="mx9.example.org")]) is None
+    assert served(made, here, here) == "exim"
+    assert served(made, here, there) is None
+    assert served(made, here, Where(domain="example.org")) is None
+    assert served(made, here, Where(host="mx9.example.org")) is None
 
 
 def test_most_advice_is_about_no_server() -> None:
     assert is_about_servers(STEPS)
     assert not is_about_servers(("Check the spelling.", "dig +trace MX example.org"))
+
+
+def test_commands_name_the_host_where_there_is_but_one() -> None:
+    made = evidence(greets("Exim 4.98"), greets("Postfix", MX2, A2))
+    fix = "nc -vz HOST 25\nIn Postfix: postconf\nIn Exim: exim -bP\nof DOMAIN"
+    one, other = (
+        Finding(
+            id="connection-refused",
+            severity=Severity.ERROR,
+            where=Where(domain="example.org", host=host, address=address, port=25),
+        )
+        for host, address in ((MX1, A1), (MX2, A2))
+    )
+    assert steps(fix, [(made, one)]) == (f"nc -vz {MX1} 25", "In Exim: exim -bP", "of example.org")
+    assert steps(fix, [(made, one), (made, other)]) == (
+        *("nc -vz HOST 25", "In Postfix: postconf", "In Exim: exim -bP", "of example.org"),
+    )
