@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -20,6 +20,9 @@ _PACE = "Politeness"
 _WHERE = "Where to connect"
 _RUN = "The run"
 _CLUSTER = "More than one machine"
+
+MAX_EXCLUDE_BYTES: Final = 256 * 1024 * 1024
+"""Of the file of those that are left alone: some ten million names."""
 
 _ASKED = (
     "ports",
@@ -348,8 +351,6 @@ def _scan(
 
 
 def _plan(source: str, given: dict[str, Any], *, is_local: bool) -> tuple[Plan, int | None]:
-    from pathlib import Path
-
     import msgspec
 
     from smtpprobe.endpoints import parse_port
@@ -382,7 +383,7 @@ def _plan(source: str, given: dict[str, Any], *, is_local: bool) -> tuple[Plan, 
         limits, descriptors = fit_to_descriptors(limits)
     excluded: list[str] = []
     if given["exclude"] is not None:
-        excluded = Path(given["exclude"]).read_text(encoding="utf-8-sig", errors="backslashreplace").splitlines()
+        excluded = _lines_of(given["exclude"])
     return (
         Plan(
             source=source,
@@ -427,3 +428,14 @@ def _require_targets(taken: Taken, source: str, teller: Teller) -> None:
     teller.about_input(taken)
     where = "on the standard input" if source == "-" else f"in {quoted(source)}"
     raise OptionError(f"there is no target {where}")
+
+
+def _lines_of(file: str) -> list[str]:
+    """Read a file that fits into memory, as one of exclusions must."""
+    from smtpprobe.errors import OptionError
+
+    with open(file, "rb") as stream:
+        data = stream.read(MAX_EXCLUDE_BYTES + 1)
+    if len(data) > MAX_EXCLUDE_BYTES:
+        raise OptionError(f"{file}: it has more than {MAX_EXCLUDE_BYTES // 1024 // 1024} MiB")
+    return data.decode("utf-8-sig", "backslashreplace").splitlines()

@@ -300,6 +300,14 @@ def test_an_exclude_file_with_a_mistake_is_refused(
     assert "exclude file, line 2" in capsys.readouterr().err
 
 
+def test_an_exclude_file_without_end_is_not_read_to_its_end(
+    lab: Lab, source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("smtpprobe.cli.scan.MAX_EXCLUDE_BYTES", 2 * 1024 * 1024)
+    assert scan(lab, source, "--exclude", "/dev/zero") == 2
+    assert "/dev/zero: it has more than 2 MiB" in capsys.readouterr().err
+
+
 def test_many_targets_ask_for_a_name(lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = written(tmp_path / "list", "".join(f"d{number}.lab.test\n" for number in range(101)))
     out = tmp_path / "out.ndjson"
