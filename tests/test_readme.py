@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import shlex
 import shutil
@@ -89,3 +90,12 @@ from smtpprobe.reference.fingerprints import of_greeting
 found = of_greeting([{greeting!r}])
 print(found.row.product, found.version)"""
     assert after_adding(tmp_path, "banners", row, program) == "AcmeMTA 2.1\n"
+
+
+def test_every_room_is_named_where_readme_tells_how_it_is_built() -> None:
+    rows = README.partition("\n| room | knows |\n")[2].partition("\n\n")[0].splitlines()[1:]
+    named = {name for row in rows for name in re.findall("`([a-z_]+/?)`", row.split("|")[1])}
+    package = ROOT / "smtpprobe"
+    modules = {each.stem for each in package.glob("*.py")} - {"__init__", "__main__"}
+    folders = {f"{each.parent.name}/" for each in package.glob("*/__init__.py")}
+    assert named == modules | folders
