@@ -63,7 +63,7 @@ def recognise(text: str, is_finding: Callable[[str], bool]) -> Asked | None:
     """
     word = text.strip()
     lower = word.lower()
-    if code := _code(word.strip(_WRAPPED).rstrip(_TRAILING).lower()):
+    if code := code_of(word):
         return Asked(*code, text)
     if not word:
         return None
@@ -80,7 +80,9 @@ def recognise(text: str, is_finding: Callable[[str], bool]) -> Asked | None:
     return None
 
 
-def _code(word: str) -> tuple[Kind, str] | None:
+def code_of(text: str) -> tuple[Kind, str] | None:
+    """Read a code, a class or an enhanced code, whatever stands around it; None where it is none of them."""
+    word = text.strip().strip(_WRAPPED).rstrip(_TRAILING).lower()
     if re.fullmatch(_NUMBER, word) or (re.fullmatch(_STORY, word) and word in codes()):
         return Kind.CODE, word
     if found := re.fullmatch(_ENHANCED, word):

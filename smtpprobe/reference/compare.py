@@ -11,11 +11,10 @@ import re
 from typing import Final, NamedTuple
 
 from smtpprobe.errors import OptionError
+from smtpprobe.reference.asked import Kind, code_of
 from smtpprobe.reference.matching import code_row
 from smtpprobe.reference.tables import class_key, codes, enhanced_codes, enhanced_row
 
-_BASIC = re.compile(r"[0-9]{3}", re.ASCII)
-_CLASS = re.compile(r"([0-9])(?:([0-9])[xyz]|[xyz]{2})", re.ASCII)
 _ENHANCED = re.compile(r"([0-9x])\.([0-9]{1,3}|x)\.([0-9]{1,3}|x)", re.ASCII)
 
 _CONNECTION: Final = {"221": "closes", "421": "closes", "521": "may-close"}
@@ -82,11 +81,11 @@ def side(text: str, phase: str | None = None) -> Side:
     Raises:
         OptionError: it is no code.
     """
-    wanted = text.strip().lower()
-    if _BASIC.fullmatch(wanted) or wanted in codes():
+    kind, wanted = code_of(text) or (None, text.strip().lower())
+    if kind is Kind.CODE:
         return _basic_side(wanted, phase)
-    if parts := _CLASS.fullmatch(wanted):
-        return _class_side(parts[1], parts[2] or "x")
+    if kind is Kind.CLASS:
+        return _class_side(wanted[0], wanted[1])
     if parts := _ENHANCED.fullmatch(wanted):
         return _enhanced_side(wanted, parts[1], parts[2], parts[3])
     raise OptionError(

@@ -114,6 +114,16 @@ def test_classes_are_compared_as_codes_are() -> None:
     assert sending(side("450"), side("4xx")) == ()
 
 
+def test_a_code_may_be_written_in_each_way_in_which_it_can_be_explained() -> None:
+    assert [side(text).code for text in ("[421]", "4**", "#5.7.1", "5.x", "5.7.*")] == [
+        "421",
+        "4xx",
+        "5.7.1",
+        "5.x.x",
+        "5.7.x",
+    ]
+
+
 def test_what_a_class_leaves_open_is_no_group_of_its_own() -> None:
     assert [side(code).group for code in ("4xx", "45x", "46x", "4.x.x", "4.7.x")] == ["x", "5", "other", "x", "7"]
 
