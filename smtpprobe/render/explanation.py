@@ -226,11 +226,12 @@ def _unknown_code(number: int, language: str) -> Block:
 
 def _class_of_codes(value: str, phase: str | None, language: str) -> Block:
     """Tell what all codes with the same first digit have in common, or the first two (``55x``), and name them."""
+    from smtpprobe.reference.compare import side
+
     digit, group = value[0], value[1]
-    key = class_key(int(f"{digit}00"))
-    words = _words(language, "replies", key)
-    retry = {"4": "yes", "5": "no"}.get(digit, "n.a.")
-    actor = "either" if retry != "n.a." else "none"
+    known = side(value)
+    words = _words(language, "replies", known.key)
+    retry = known.retry or "n.a."
     members = [
         row.key
         for row in codes().values()
@@ -245,22 +246,22 @@ def _class_of_codes(value: str, phase: str | None, language: str) -> Block:
             language,
             ("means", words.get("meaning", "")),
             ("when", words.get("when", "")),
-            ("who", _actor(actor, language)),
+            ("who", _actor(known.actor, language)),
             ("retry", _retry(retry, None, language)),
             ("fix", words.get("fix", "")),
             ("compare.class", _class_and_category(value, language) if group != "x" else ""),
             ("enhanced", f"{digit}.x.x" if digit in "245" and group == "x" else ""),
-            ("source", "RFC 5321 4.2.1" if digit in "2345" else ""),
+            ("source", known.reference or ""),
             ("code", _listed({each: _words(language, "replies", each) for each in members})),
         ),
         facts={
             "kind": "class",
             "class": value,
-            "key": key,
+            "key": known.key,
             "retry": retry,
-            "actor": actor,
+            "actor": known.actor,
             "codes": [int(each) for each in members],
-            "references": ["RFC 5321 4.2.1"] if digit in "2345" else [],
+            "references": [known.reference] if known.reference else [],
         },
         words=words,
     )
@@ -520,7 +521,10 @@ def _reply(reply: str, phase: str | None, language: str) -> Block:
             ("sender", cause.get("sender", "")),
             ("receiver", cause.get("receiver", "")),
             ("fix", "" if has_advice else (here or general).get("fix", "")),
-            ("code", writing.sentences((_told(number, general, language), _unlisted(code, language)), language)),
+            (
+                "code",
+                writing.sentences((_told(number, general, language), unlisted(found.code_key, language)), language),
+            ),
             ("enhanced", _told(enhanced, added, language)),
             ("phase", here.get("meaning", "")),
             ("certainty", writing.aside(_label(language, "confidence", found.confidence), found.rule, language)),
@@ -604,11 +608,13 @@ def _told(code: str | None, words: dict[str, str], language: str) -> str:
     return writing.sentences((name, words.get("meaning", "")), language)
 
 
-def _unlisted(code: int | None, language: str) -> str:
-    """That only the class of a code is known; empty for one that is in the tables and for what is no SMTP code."""
-    if code is None or str(code) in codes() or not 200 <= code <= 599:
-        return ""
-    return _book(language, "explain", "unlisted")
+def unlisted(code_key: str | None, language: str) -> str:
+    """Say that only the class of a code is known; empty for one that is in the tables and for what is no SMTP code.
+
+    Args:
+        code_key: the entry that tells of it.
+    """
+    return _book(language, "explain", "unlisted") if code_key in ("2xx", "3xx", "4xx", "5xx") else ""
 
 
 def _quoted(reply: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ from smtpprobe.checks import KINDS
 from smtpprobe.reference.model import Actor, Explanation, Retry
 from smtpprobe.render import writing
 from smtpprobe.render.escaping import escape
-from smtpprobe.render.explanation import pattern_note
+from smtpprobe.render.explanation import pattern_note, unlisted
 from smtpprobe.report import Finding, Param, Severity
 
 MAX_LISTED: Final = 12
@@ -148,7 +148,9 @@ def explanation_words(explanation: Explanation, language: str) -> ExplanationWor
     note = pattern_note(explanation.pattern, explanation.provider, language)
     return ExplanationWords(
         name=code.get("name", "").strip(),
-        meaning=writing.sentences((code.get("meaning", "").strip(), _unlisted(explanation, language)), language),
+        meaning=writing.sentences(
+            (code.get("meaning", "").strip(), unlisted(explanation.code_key, language)), language
+        ),
         when=code.get("when", "").strip(),
         fix=code.get("fix", "").strip(),
         enhanced_name=enhanced.get("name", "").strip(),
@@ -164,13 +166,6 @@ def explanation_words(explanation: Explanation, language: str) -> ExplanationWor
             _entry(language, "contradictions", key).get("meaning", key).strip() for key in explanation.contradictions
         ),
     )
-
-
-def _unlisted(explanation: Explanation, language: str) -> str:
-    """That of the number only the class is known; empty where it is in the tables and where it is no SMTP code."""
-    if explanation.code_key not in ("2xx", "3xx", "4xx", "5xx"):
-        return ""
-    return texts.phrase(language, "book", "explain", "unlisted")
 
 
 def cause_words(words: ExplanationWords, language: str) -> str:
