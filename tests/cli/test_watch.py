@@ -85,6 +85,17 @@ def test_programs_get_a_json_line_for_each_probe(world: SmallWorld, capsys: pyte
         jsonschema.validate(each, schema)
 
 
+def test_what_a_server_does_not_show_while_it_refuses_is_no_news_when_it_is_back(
+    world: SmallWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = play(world, "healthy", HEALTHY, REFUSING, HEALTHY)
+    assert watch(world, "--count", "3", target) == 0
+    changes = [json.loads(line)["change"] for line in capsys.readouterr().out.splitlines()]
+    assert "starttls-missing" in changes[0]["appeared"]
+    assert changes[1]["gone"] == []
+    assert (changes[2]["before"], changes[2]["after"], changes[2]["appeared"]) == ("error", "warning", [])
+
+
 def test_people_get_a_line_for_each_change(world: SmallWorld, capsys: pytest.CaptureFixture[str]) -> None:
     target = play(world, "healthy", REFUSING, REFUSING, HEALTHY, HEALTHY)
     assert watch(world, "--count", "4", "--format", "text", target) == 0
