@@ -143,13 +143,19 @@ def _short(word: str) -> str:
 
 def _asked_in_files(names: list[str]) -> Iterator[Asked]:
     from smtpprobe.reference.asked import Asked, Kind, replies_of
+    from smtpprobe.reference.reading import is_log_without_reply
 
     for name in names:
         with _opened(name) as stream:
-            is_empty = True
+            is_empty, others = True, 0
             for reply in replies_of(_text_lines(stream, name)):
+                if is_log_without_reply(reply):
+                    others += 1
+                    continue
                 is_empty = False
                 yield Asked(Kind.REPLY, reply, reply)
+            if others:
+                click.echo(f"smtpprobe: {_in(name)}: lines of a log without a reply: {others}", err=True)
             if is_empty:
                 click.echo(f"smtpprobe: {_in(name)}: there is no reply in it", err=True)
 

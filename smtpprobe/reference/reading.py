@@ -62,6 +62,13 @@ _LOG: Final = (
     rf"(?s)\bdsn=(?P<enhanced>{ENHANCED}), (?:stat=(?P<sendmail>.+)|status=[a-z-]{{4,20}} \((?P<postfix>.+)\)\s*$)"
 )
 """Where in their logs Sendmail and Postfix say what became of a message."""
+_LOG_LINE: Final = (
+    r"(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}"  # RFC 3164 4.1.2
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}\S{0,16}) "  # RFC 5424 6.2.3, and Exim
+)
+"""How the line of a log begins."""
+_EXIM_FAILS: Final = r"\S{8,40} (?:==|\*\*) "
+"""What follows in Exim's log where mail has to wait or is returned, be it without a reply."""
 _PYTHON: Final = r"""(?s)\((?P<code>[2-5][0-9]{2}), b?(?P<quote>['"])(?P<text>.*?)(?P=quote)"""
 """How a Python program shows what `smtplib` raised."""
 _RAISED: Final = r"\bSMTP(Authentication|Connect|Data|Helo|Recipients|Sender)"
@@ -134,6 +141,15 @@ def read_reply(text: str) -> ReadReply:
     if enhanced is None:
         enhanced = _enhanced_inside(" ".join(lines), codes[0] if codes else None) or logged
     return ReadReply(codes[0] if codes else None, enhanced, tuple(lines), len(set(codes)) > 1, phase)
+
+
+def is_log_without_reply(text: str) -> bool:
+    """Tell of the line of a log whether it says nothing of how a server answered, as most of them do."""
+    begins = re.match(_LOG_LINE, text)
+    if begins is None or re.match(_EXIM_FAILS, text[begins.end() :]):
+        return False
+    read = read_reply(text)
+    return read.code is None and read.enhanced is None
 
 
 def _phase(said_where: re.Match[str] | None) -> str | None:

@@ -490,3 +490,17 @@ def test_what_is_passed_over_in_a_file_is_said(tmp_path: Path, capsys: pytest.Ca
         f"smtpprobe: {long}: line 1 is longer than 1 MiB and passed over",
         f"smtpprobe: {empty}: there is no reply in it",
     ]
+
+
+def test_of_a_whole_log_only_the_replies_are_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "mail.log"
+    put_off = "Nov 29 01:00:01 mx postfix/smtp[7]: 4F1ABC1: to=<a@example.net>, dsn=4.7.1, status=deferred (451 Later)"
+    log.write_text(
+        "Nov 29 01:00:00 mx postfix/smtpd[9]: connect from unknown[192.0.2.7]\n"
+        f"{put_off}\n"
+        "Nov 29 01:00:02 mx postfix/qmgr[8]: 4F1ABC1234: removed\n"
+    )
+    assert main(["explain", "--lang", "en", "--format", "ndjson", str(log)]) == 0
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["reply"] for line in out.splitlines()] == [put_off]
+    assert err == f"smtpprobe: {log}: lines of a log without a reply: 2\n"

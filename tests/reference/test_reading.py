@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpprobe.reference.reading import MAX_CHARACTERS, read_reply
+from smtpprobe.reference.reading import MAX_CHARACTERS, is_log_without_reply, read_reply
 
 
 @pytest.mark.parametrize(
@@ -137,3 +137,23 @@ def test_code_and_lines_of_a_whole_reply_survive(code: int, texts: list[str]) ->
     read = read_reply("\n".join((*(f"{code}-{text}" for text in first), f"{code} {last}")))
     assert read.code == code
     assert read.lines == tuple(text.strip() for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("line", "is_without"),
+    [
+        ("Nov  9 01:00:00 mx postfix/qmgr[8]: 4F1ABC1234: removed", True),
+        ("2026-11-29T01:00:00.123456+00:00 mx postfix/smtpd[9]: connect from unknown[192.0.2.7]", True),
+        ("2026-11-29 01:00:02 1abcde-000000-00 Completed", True),
+        ("Nov 29 01:00:00 mx postfix/smtpd[9]: NOQUEUE: reject: RCPT from x[192.0.2.7]: 554 5.7.1 Denied", False),
+        (
+            "Nov 29 01:00:00 mx postfix/smtp[9]: dsn=4.4.1, status=deferred (connect to x: Connection refused)",
+            False,
+        ),
+        ("2026-11-29 01:00:02 1abcde-000000-00 == a@example.net T=remote_smtp defer (111): Connection refused", False),
+        ("550 User unknown", False),
+        ("User unknown", False),
+    ],
+)
+def test_the_line_of_a_log_is_told_from_a_reply(line: str, is_without: bool) -> None:
+    assert is_log_without_reply(line) is is_without
