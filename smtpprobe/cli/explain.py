@@ -68,8 +68,8 @@ def command(what: tuple[str, ...], phase: str | None, lang: str | None, format: 
     """Say what a reply, a code or a keyword means, who must act, whether to try again, and what to check first.
 
     X is a reply code (421), a class of them (4xx), an enhanced code (4.7.0), a whole reply in quotes, an EHLO keyword
-    (CHUNKING), a cause (greylisted), a finding (starttls-missing), a file of replies, or - for replies on stdin.
-    The line of a mail log or the part of a bounce that quotes a reply does as well.
+    (CHUNKING), a cause (greylisted), a finding (starttls-missing), a file of replies, one a line, or a mail log; - is
+    the same on stdin. In quotes, the line of a log or the part of a bounce that quotes a reply does as well.
 
     \b
     Examples:
