@@ -114,7 +114,10 @@ def command(
         if format == "text" and sys.stdout.isatty():
             status = report_at_once(judged, shown, line.erase)
         else:
-            status = report_on((report for report, is_final in judged if is_final), format, shown, line.erase)
+            final = (report for report, is_final in judged if is_final)
+            # A file is not lost with the reader of stdout; what it then has is what a wish to stop would leave it.
+            is_written = kept is not None or written is not None
+            status = report_on(final, format, shown, line.erase, probes.stop if is_written else None)
     if not was_stopped:
         return status
     if probes.not_begun:

@@ -45,4 +45,6 @@ def command(files: tuple[str, ...], format: str, outputs: tuple[str, ...], confi
     evidence = [each for file in files for each in read_evidence(file)]
     with writing(wanted, style) as written:
         reports = map(judge, evidence)
-        return report_on(written.passing(reports) if wanted else reports, format, style)
+        if not wanted:
+            return report_on(reports, format, style)
+        return report_on(written.passing(reports), format, style, when_unread=lambda: None)

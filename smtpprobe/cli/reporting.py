@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from smtpprobe.cli import EXIT_FINDINGS, EXIT_INCONCLUSIVE, EXIT_OK
+from smtpprobe.cli import EXIT_CLOSED_PIPE, EXIT_FINDINGS, EXIT_INCONCLUSIVE, EXIT_OK
 from smtpprobe.render import renderer
 from smtpprobe.render.style import Style
 from smtpprobe.report import Outcome, Report, outcome, worst
@@ -37,11 +37,19 @@ def make_ready(format: str) -> None:
     identify(greeting)
 
 
-def report_on(reports: Iterable[Report], format: str, style: Style, before: Callable[[], object] = lambda: None) -> int:
+def report_on(
+    reports: Iterable[Report],
+    format: str,
+    style: Style,
+    before: Callable[[], object] = lambda: None,
+    when_unread: Callable[[], object] | None = None,
+) -> int:
     """Print reports in a format as they come, and return the exit status.
 
     Args:
         before: called before each piece of output.
+        when_unread: called when nobody reads stdout any more; the reports are taken to their end nevertheless, for
+            others who take them too. None: that is the end.
     """
     chosen = renderer(format)
     told: Callable[[Sequence[Report], Style], int] | None = getattr(chosen, "exit_status", None)
@@ -55,7 +63,8 @@ def report_on(reports: Iterable[Report], format: str, style: Style, before: Call
                 every.append(report)
             yield report
 
-    _print(chosen.render(counted(), style), before)
+    if not _print(chosen.render(counted(), style), before, when_unread):
+        return EXIT_CLOSED_PIPE
     return EXIT_STATUS[worst(outcomes)] if told is None else told(every, style)
 
 
@@ -81,7 +90,19 @@ def report_at_once(
     return EXIT_STATUS[worst(outcomes)]
 
 
-def _print(pieces: Iterable[str], before: Callable[[], object]) -> None:
+def _print(
+    pieces: Iterable[str], before: Callable[[], object], when_unread: Callable[[], object] | None = None
+) -> bool:
+    """Print, and tell whether it was read to its end."""
+    is_read = True
     for piece in pieces:
         before()
-        click.echo(piece, nl=False, color=True)  # the style has decided, and click would see no terminal
+        try:
+            if is_read:
+                click.echo(piece, nl=False, color=True)  # the style has decided, and click would see no terminal
+        except BrokenPipeError:
+            if when_unread is None:
+                raise
+            when_unread()
+            is_read = False
+    return is_read

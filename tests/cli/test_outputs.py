@@ -158,6 +158,30 @@ def test_a_file_whose_name_is_no_text_is_as_good_as_any(
     assert report["evidence"]["options"]["ca_file"].endswith("/?.pem")
 
 
+def unread(*arguments: str) -> int:
+    """The exit status of a command whose output nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        command = [sys.executable, "-m", "smtpprobe", *arguments]
+        ended = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert ended.stderr == ""
+    return ended.returncode
+
+
+def test_files_are_written_though_nobody_reads_stdout_to_its_end(
+    world: SmallWorld, saved: Path, tmp_path: Path
+) -> None:
+    kept, table = tmp_path / "kept.json", tmp_path / "table.csv"
+    asked = ("--save", str(kept), "--output", f"csv={table}")
+    assert unread("check", *world.options, *asked, world.target("healthy")) == 141
+    assert json.loads(kept.read_text())["target"]["text"] == world.target("healthy")
+    assert len(table.read_text().splitlines()) == 2
+    lines = tmp_path / "lines.ndjson"
+    assert unread("judge", "--output", f"ndjson={lines}", str(saved)) == 141
+    assert len(lines.read_text().splitlines()) == 2
+
+
 # --- monitoring -----------------------------------------------------------------------------------------------------
 
 
