@@ -19,8 +19,9 @@ import msgspec
 
 from smtpprobe.errors import EvidenceError
 
-FORMAT: Final = 2
-"""Of the file; a scan is only ever gone on with by a version that writes the same."""
+FORMAT: Final = 3
+"""Of the file, and of the results and columns that come of it; a scan is only ever gone on with by a version that
+writes the same, or rows of one file would differ in their columns."""
 
 CERTIFICATES_KNOWN: Final = 4_096
 """So many certificates are known to be in the file without looking."""
@@ -122,7 +123,7 @@ class Journal:
         if is_new:
             self._db.executescript(f"BEGIN; {_SCHEMA} INSERT INTO meta VALUES('format', {FORMAT}); COMMIT;")
         elif self.get("format") != FORMAT:
-            raise EvidenceError(f"{path} was written by another version")
+            raise EvidenceError(f"{path} was written by another version, which alone can go on with it")
         one("BEGIN")
 
     def close(self) -> None:
