@@ -26,9 +26,10 @@ def replacing(path: str) -> Iterator[BinaryIO]:
             has `blaming` say the same of that.
     """
     target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
+    # Asked of the name itself, since a pipe behind /dev/stdout has no path of its own.
+    if os.path.exists(path) and not os.path.isfile(path):
         with blaming(path):
-            stream = target.open("wb")
+            stream = open(path, "wb")  # noqa: SIM115 - closed below
         with _closed(stream, path):
             yield stream
         return

@@ -158,6 +158,14 @@ def test_a_file_whose_name_is_no_text_is_as_good_as_any(
     assert report["evidence"]["options"]["ca_file"].endswith("/?.pem")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="the system has no /dev/stdout")
+def test_a_pipe_is_written_to_by_its_name(saved: Path) -> None:
+    command = [sys.executable, "-m", "smtpprobe", "judge", "-q", "--output", "ndjson=/dev/stdout", str(saved)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.stderr == ""
+    assert sum(line.startswith("{") for line in ended.stdout.splitlines()) == 2
+
+
 def unread(*arguments: str) -> int:
     """The exit status of a command whose output nobody reads."""
     reader, writer = os.pipe()
