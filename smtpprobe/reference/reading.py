@@ -173,7 +173,8 @@ def _unwrapped(text: str) -> tuple[str, str | None, str | None]:
         if re.match(_FIELD, line):  # RFC 3464 2.1.1: what continues a field begins with a blank
             end = next((at for at in range(number + 1, len(lines)) if lines[at][:1] not in (" ", "\t")), len(lines))
             return "\n".join(lines[number:end]), None, None
-        return "\n".join(lines[number:]), None, None
+        end = next((at for at in range(number + 1, len(lines)) if not lines[at].strip()), len(lines))
+        return "\n".join(lines[number:end]), None, None
     return text, None, None
 
 

@@ -157,3 +157,15 @@ def test_code_and_lines_of_a_whole_reply_survive(code: int, texts: list[str]) ->
 )
 def test_the_line_of_a_log_is_told_from_a_reply(line: str, is_without: bool) -> None:
     assert is_log_without_reply(line) is is_without
+
+
+def test_the_reply_in_a_bounce_ends_at_an_empty_line() -> None:
+    bounce = (
+        "Your message could not be delivered.\n\n"
+        "<a@example.net>: host mx.example.net[192.0.2.1] said: 550 5.1.1\n"
+        "    Recipient address rejected: User unknown (in reply to\n    RCPT TO command)\n\n"
+        "Reporting-MTA: dns; mx.example.org\nFinal-Recipient: rfc822; a@example.net\n"
+    )
+    read = read_reply(bounce)
+    assert (read.code, read.enhanced, read.phase) == (550, "5.1.1", "rcpt")
+    assert read.lines == ("5.1.1", "Recipient address rejected: User unknown")
