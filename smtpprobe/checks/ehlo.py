@@ -108,8 +108,13 @@ def _without_unknown(conversation: Conversation, reply: Reply | None, missing: t
     from smtpprobe.reference import identify
 
     software = identify(greeting, reply)
-    unknown = NEVER_HAD.get(software.product.split()[0], ()) if software is not None else ()
+    unknown = unknown_to(None if software is None else software.product)
     return tuple(each for each in missing if each not in unknown)
+
+
+def unknown_to(product: str | None) -> tuple[str, ...]:
+    """The extensions that no release of a product offers; none of a product that is not known."""
+    return NEVER_HAD.get(product.split()[0], ()) if product else ()
 
 
 def _mechanisms(offered: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

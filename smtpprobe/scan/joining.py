@@ -246,9 +246,7 @@ class Joiner:
             if target.address is not None and not is_interrupted:
                 shape = shape_of_address(target, target.address, shaped)
             else:
-                shape = put_together(
-                    target.kind, facts.resolution, facts.policies, shaped, is_interrupted=is_interrupted
-                )
+                shape = put_together(target, facts.resolution, facts.policies, shaped, is_interrupted=is_interrupted)
             judged = self._judge.judge_like(shape, make_evidence)
         outcome = judged.outcome
         if skipped is not None and outcome is Standing.INCONCLUSIVE:

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from smtpprobe.checks import judge
-from smtpprobe.checks.mx_hosts import unrouted_network
+from smtpprobe.checks.mx_hosts import OURSELVES, unrouted_network
 from smtpprobe.checks.probe import LEFT_ALONE
 from smtpprobe.checks.reachability import SMTP_PORT
 from smtpprobe.checks.reading import wait_s
@@ -35,7 +35,6 @@ from smtpprobe.evidence import (
     Reply,
     Resolution,
     Target,
-    TargetKind,
     TlsSession,
 )
 from smtpprobe.names import is_localhost
@@ -192,12 +191,12 @@ def shape_of(evidence: Evidence) -> Hashable | None:
     certificates = {each.sha256: each for each in evidence.certificates}
     shaped = [(each.endpoint, shape_of_conversation(each, certificates.get)) for each in evidence.conversations]
     return put_together(
-        evidence.target.kind, evidence.resolution, evidence.policies, shaped, is_interrupted=evidence.is_interrupted
+        evidence.target, evidence.resolution, evidence.policies, shaped, is_interrupted=evidence.is_interrupted
     )
 
 
 def put_together(
-    kind: TargetKind,
+    target: Target,
     resolution: Resolution,
     policies: Policies,
     shaped: Sequence[tuple[Endpoint, Hashable | None]],
@@ -231,7 +230,7 @@ def put_together(
             hosts.setdefault(endpoint.host, len(hosts)),
         )
         talks.append((place, ":" in endpoint.address, endpoint.name is None, shape))
-    return kind, is_interrupted, of_resolution, tuple(talks)
+    return target.kind, "@" in target.text, is_interrupted, of_resolution, tuple(talks)
 
 
 def shape_of_address(target: Target, address: str, shaped: Sequence[tuple[Endpoint, bytes | None]]) -> Hashable | None:
@@ -287,14 +286,15 @@ def _shape_of_host(host: MxHost) -> Hashable | None:
     return host.origin, is_literal, kinds, tuple([each.status for each in host.lookups])
 
 
-def _kind_of_address(address: str) -> tuple[bool, bool]:
+def _kind_of_address(address: str) -> tuple[bool, bool, bool]:
     # IPv4 networks that are not routed are all at least as large as a /24.
     return _kind(address if ":" in address else f"{address[: address.rfind('.')]}.1")
 
 
 @lru_cache(maxsize=8192)
-def _kind(address: str) -> tuple[bool, bool]:
-    return ":" in address, unrouted_network(address) is None
+def _kind(address: str) -> tuple[bool, bool, bool]:
+    network = unrouted_network(address)
+    return ":" in address, network is None, network in OURSELVES
 
 
 def shape_of_conversation(

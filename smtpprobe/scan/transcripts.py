@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from smtpprobe.checks.ehlo import unknown_to
 from smtpprobe.checks.greeting import is_public
 from smtpprobe.evidence import Exchange, Failure, Phase, Reply
 from smtpprobe.names import is_hostname
@@ -101,7 +102,7 @@ def _read(exchanges: tuple[tuple[Phase, Reply | Failure, bool], ...]) -> Transcr
         keywords=() if hello is None else _keywords(hello.lines[1:]),
         starttls=None if plain_hello is None else "STARTTLS" in _keywords(plain_hello.lines[1:]),
         names=frozenset(filter(None, names)),
-        shape=digest(tuple(shapes)) if shapes else None,
+        shape=digest((unknown_to(software), *shapes)) if shapes else None,
     )
 
 

@@ -228,6 +228,8 @@ ADDRESSES = (
     "2001:db8::1",
     "fe80::1",
 )
+SOFTWARE = ("Postfix", "Exim 4.97 Sat, 28 Nov 2026 12:00:00 +0000", "OpenSMTPD", "ready")
+KEYWORDS = (("SIZE 1000", "8BITMIME", "PIPELINING"), ("SIZE 1000", "8BITMIME", "ENHANCEDSTATUSCODES"))
 
 
 def all_certificates(everything: dict[str, Both]) -> tuple[list[Evidence], list[str]]:
@@ -260,6 +262,21 @@ def calling_itself(conversation: Conversation, name: str) -> Conversation:
     return msgspec.structs.replace(conversation, exchanges=tuple(exchanges))
 
 
+def made_by(conversation: Conversation, software: str, keywords: tuple[str, ...]) -> Conversation:
+    """A server of other software, which offers something else."""
+    exchanges = []
+    for each in conversation.exchanges:
+        reply = each.outcome
+        if isinstance(reply, Reply) and reply.lines and each.phase is Phase.GREETING:
+            name = reply.lines[0].partition(" ")[0]
+            reply = msgspec.structs.replace(reply, lines=(f"{name} ESMTP {software}",))
+        elif isinstance(reply, Reply) and reply.lines and each.phase is Phase.EHLO:
+            kept = [line for line in reply.lines if line == "STARTTLS"]
+            reply = msgspec.structs.replace(reply, lines=(reply.lines[0], *keywords, *kept))
+        exchanges.append(msgspec.structs.replace(each, outcome=reply))
+    return msgspec.structs.replace(conversation, exchanges=tuple(exchanges))
+
+
 def waiting(conversation: Conversation, seconds: float) -> Conversation:
     """The same server, slower."""
     exchanges = [msgspec.structs.replace(each, ended_s=each.started_s + seconds) for each in conversation.exchanges]
@@ -272,10 +289,15 @@ def varied(chance: random.Random, evidence: Evidence, others: list[Evidence], na
     number = chance.randrange(len(conversations))
     one = conversations[number]
     hosts = evidence.resolution.hosts
-    match chance.choice(["own", "host", "address", "wait", "chain", "mx"]):
+    match chance.choice(["own", "software", "host", "address", "wait", "chain", "mx", "mailbox"]):
         case "own":
             own = chance.choice([*names, one.endpoint.host, one.endpoint.host.upper()])
             conversations[number] = calling_itself(one, own)
+        case "software":
+            conversations[number] = made_by(one, chance.choice(SOFTWARE), chance.choice(KEYWORDS))
+        case "mailbox":
+            target = msgspec.structs.replace(evidence.target, text=f"me@{evidence.target.text}")
+            return msgspec.structs.replace(evidence, target=target)
         case "host":
             new = chance.choice([each for each in names if each])
             return renamed(evidence, chance.choice([each.name for each in hosts]), new)
@@ -333,8 +355,14 @@ async def test_nothing_that_a_check_turns_on_is_left_out_of_the_shape_of_an_addr
     assert again > VARIATIONS / 10
 
 
-async def test_nothing_that_a_check_turns_on_is_left_out_of_a_shape(everything: dict[str, Both]) -> None:
+@pytest.mark.parametrize("resolvers", [("127.0.0.1:53",), ()])
+async def test_nothing_that_a_check_turns_on_is_left_out_of_a_shape(
+    everything: dict[str, Both], resolvers: tuple[str, ...]
+) -> None:
     shaped, names = all_certificates(everything)
+    # One judge has to do with one scan only, in which all have the same options.
+    options = msgspec.structs.replace(shaped[0].options, resolvers=resolvers, overrides=())
+    shaped = [msgspec.structs.replace(each, options=options) for each in shaped]
     judging = Judge()
     for seed in range(VARIATIONS):
         chance = random.Random(seed)  # noqa: S311 - no secret
