@@ -15,13 +15,13 @@ import pytest
 from smtpprobe import texts
 from smtpprobe.checks import judge
 from smtpprobe.cli import main
-from smtpprobe.evidence import Options, Phase
+from smtpprobe.evidence import Options, Phase, Role
 from smtpprobe.expectations.planning import plan
-from smtpprobe.expectations.proposing import propose, proposed
+from smtpprobe.expectations.proposing import left_out, propose, proposed
 from smtpprobe.expectations.reading import parse_config
 from smtpprobe.lab.scenarios import choose
 from smtpprobe.lab.world import World
-from tests.checks.evidence_builder import GREETING, endpoint, evidence, healthy, said, talk
+from tests.checks.evidence_builder import A2, GREETING, MX2, dead, endpoint, evidence, healthy, said, talk
 from tests.checks.scenarios import SCENARIOS
 from tests.cli.small_world import HEALTHY, small_world
 
@@ -166,6 +166,11 @@ async def test_what_nothing_is_expected_of_is_named(capsys: pytest.CaptureFixtur
     assert f"#     {note}" in written().splitlines()
     assert "mx1.two-troubles.lab.test 127." in line
     assert "mx2.two-troubles.lab.test" not in line, "it works"
+
+
+def test_a_port_25_that_does_not_work_is_named_and_a_submission_that_is_not_there_is_not() -> None:
+    there = evidence(healthy(), dead(endpoint(MX2, A2)), dead(endpoint(port=587, role=Role.SUBMISSION)))
+    assert list(left_out(there)) == [f"smtp: {MX2} {A2}:25"]
 
 
 def test_where_nothing_was_found_nothing_is_written(capsys: pytest.CaptureFixture[str]) -> None:

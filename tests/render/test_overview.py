@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import pytest
 
 from smtpprobe import texts
+from smtpprobe.evidence import EXCLUDED
 from smtpprobe.render import overview_html, overview_markdown, overview_text
 from smtpprobe.render.layout import Terminal, cell_width
 from smtpprobe.render.overview import Chart, Table, page
@@ -19,7 +20,7 @@ from smtpprobe.scan.counting import Counting, overview_of
 from smtpprobe.scan.overview import Overview
 from smtpprobe.scan.results import Standing, Verdict
 from tests.render.test_formats import HOSTILE_TEXT
-from tests.scan.made import AT, found, full, good, refused, result, town
+from tests.scan.made import AT, found, full, good, refused, result, silent, town
 
 LANGUAGES = texts.languages()
 RAW = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200b\ufeff]|[\U000e0000-\U000e0fff]")
@@ -104,6 +105,14 @@ def test_every_share_says_of_how_many() -> None:
         for row in section.rows if isinstance(section, Table) else ():
             for cell in row.cells:
                 assert "%" not in cell or re.fullmatch(r"\d+% \(\d+/\d+\)", cell)
+
+
+def test_who_was_left_alone_is_told_and_did_not_fail_to_answer() -> None:
+    spared = result("gamma.test", outcome=Standing.LEFT_ALONE, hosts=(), skipped=EXCLUDED)
+    results = [result("alpha.test", good()), result("beta.test", silent(), outcome=Standing.ERROR), spared]
+    told = {tile.label: (tile.number, tile.detail) for tile in page(overview_of(results), "en").tiles}
+    assert told["targets"] == ("3", "left alone: 1")
+    assert told["of the targets answer"] == ("50%", "1/2")
 
 
 def test_what_a_light_scan_does_not_ask_is_said_to_be_not_asked() -> None:
