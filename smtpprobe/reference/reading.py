@@ -157,9 +157,17 @@ def _phase(said_where: re.Match[str] | None) -> str | None:
 
 
 def _unwrapped(text: str) -> tuple[str, str | None, str | None]:
-    """Take a reply out of the line of a log, an exception or a bounce: it, its enhanced code and its phase."""
-    if _BEGINS.match(text):
-        return text, None, None
+    """Take a reply out of a log, an exception or a bounce: it, its enhanced code and its phase. Of several lines of a
+    log, the first that has one counts."""
+    if not _BEGINS.match(text):
+        for record in re.split(rf"\n(?={_LOG_LINE})", text):
+            if found := _unwrapped_record(record):
+                return found
+    return text, None, None
+
+
+def _unwrapped_record(text: str) -> tuple[str, str | None, str | None] | None:
+    """The same for no more than one line of a log, be it wrapped; None where nothing says that it has a reply."""
     if log := re.search(_LOG, text):
         return log["sendmail"] or log["postfix"], log["enhanced"], None
     if raised := re.search(_PYTHON, text):
@@ -175,7 +183,7 @@ def _unwrapped(text: str) -> tuple[str, str | None, str | None]:
             return "\n".join(lines[number:end]), None, None
         end = next((at for at in range(number + 1, len(lines)) if not lines[at].strip()), len(lines))
         return "\n".join(lines[number:end]), None, None
-    return text, None, None
+    return None
 
 
 def _split_joined(line: str, code: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,6 +64,20 @@ def test_code_enhanced_code_and_lines_are_found(
     assert (read.code, read.enhanced, read.lines) == (code, enhanced, lines)
     assert not read.has_mixed_codes
     assert read.phase is None
+
+
+def test_of_the_lines_of_a_log_the_first_with_a_reply_counts_alone() -> None:
+    """So are the lines that a log has of one message; what the others say of it is no part of the reply."""
+    log = """\
+Nov 29 01:00:00 mx postfix/qmgr[1]: 4A: from=<ben@from.example>, size=1234, nrcpt=1 (queue active)
+Nov 29 01:00:01 mx postfix/smtp[1]: 4A: dsn=5.0.0, status=bounced (host mx said: 550 no
+    (in reply to end of DATA command))
+Nov 29 01:00:01 mx postfix/bounce[1]: 4A: sender non-delivery notification: 5B
+Nov 29 01:00:01 mx postfix/smtp[1]: 4A: dsn=4.0.0, status=deferred (host mx said: 450 later)
+"""
+    for text in (log, re.sub("^Nov 29 ([0-9:]+)", r"2026-11-29T\1.123+01:00", log, flags=re.MULTILINE)):
+        read = read_reply(text)
+        assert (read.code, read.enhanced, read.lines, read.phase) == (550, "5.0.0", ("no",), "message")
 
 
 def test_lines_with_different_codes_are_told() -> None:
