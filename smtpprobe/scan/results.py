@@ -160,7 +160,7 @@ class Result(Fact, frozen=True, kw_only=True):
     ``unvalidated``, ``not-published``; None where no TLSA records were asked for."""
     mta_sts: str | None = None
     """Full scans only: ``enforce``, ``testing``, ``none``, ``invalid``, ``not-published`` or ``lookup-failed``; None
-    where no policy was asked for."""
+    where no policy was asked for, and where there is none of a domain that names no mail host with an address."""
     deliveries: tuple[Verdict, ...] = ()
     """Full scans only."""
     at: datetime
