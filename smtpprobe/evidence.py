@@ -21,8 +21,6 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from smtpprobe.errors import EvidenceError
-
 SCHEMA: Final = "smtpprobe/evidence/1"
 """Name and version of the JSON form; the number changes when a reader must change."""
 
@@ -849,25 +847,6 @@ def encode(value: Fact) -> bytes:
 
         plain = json.dumps(msgspec.to_builtins(value), ensure_ascii=False, separators=(",", ":"))
         return plain.encode("utf-8", "replace")
-
-
-def decode(data: bytes | str) -> Evidence:
-    """Read evidence that `encode` wrote.
-
-    Raises:
-        EvidenceError: it is not JSON, not evidence, of another schema version, or one part of it does not go with
-            another; the message names the place.
-    """
-    from smtpprobe.coherence import contradiction
-
-    try:
-        evidence = msgspec.json.decode(data, type=Evidence)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise EvidenceError(f"not evidence of the form {SCHEMA}: {error}") from error
-    wrong = contradiction(evidence)
-    if wrong is not None:
-        raise EvidenceError(f"not evidence of the form {SCHEMA}: {wrong}")
-    return evidence
 
 
 def json_schema(of: type[Any] = Evidence) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from smtpprobe.evidence import (
     Phase,
     PolicyFetch,
 )
-from smtpprobe.published import POLICY_PATH
+from smtpprobe.policies.mta_sts import POLICY_PATH
 from smtpprobe.tls import explain_error, make_client_context, read_session
 
 _AGENT: Final = {"User-Agent": "smtpprobe", "Accept": "text/plain", "Accept-Encoding": "identity"}

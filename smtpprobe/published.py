@@ -29,7 +29,7 @@ from smtpprobe.evidence import (
     Role,
     TlsaLookup,
 )
-from smtpprobe.policies.mta_sts import read_record
+from smtpprobe.policies.mta_sts import POLICY_PATH, read_record
 from smtpprobe.resolution import LookupSource
 
 SERVICES: Final = ("_submissions._tcp", "_submission._tcp")
@@ -37,9 +37,6 @@ SERVICES: Final = ("_submissions._tcp", "_submission._tcp")
 
 MAX_SERVICE_HOSTS: Final = 8
 """How many of the hosts that SRV records name are looked up; more than a few are a mistake."""
-
-POLICY_PATH: Final = "/.well-known/mta-sts.txt"
-"""RFC 8461 3.2."""
 
 _NO_TIME: Final = "not waited for any longer: the time for the whole probe ran out"
 

@@ -18,11 +18,11 @@ from smtpprobe.evidence import (
     Reply,
     Role,
     TlsMode,
-    decode,
     encode,
 )
 from smtpprobe.lab.certificates import CertificateKind, make_identity, server_context
 from smtpprobe.lab.scripted import Close, Script, ScriptedServer, greeting, serve
+from smtpprobe.loading import decode
 from smtpprobe.probing import collect
 from tests.checks.evidence_builder import dead, endpoint, healthy
 from tests.loopback import MX, clock

@@ -21,8 +21,8 @@ from smtpprobe.evidence import (
     Policies,
     Reverse,
     TlsaLookup,
-    decode,
 )
+from smtpprobe.loading import decode
 from smtpprobe.report import Severity
 from tests.checks.evidence_builder import (
     A1,

@@ -28,7 +28,6 @@ from smtpprobe.evidence import (
     PortSpec,
     Role,
     TlsMode,
-    decode,
     encode,
 )
 from smtpprobe.lab.certificates import CertificateKind, make_identity, server_context, trusted_root
@@ -43,6 +42,7 @@ from smtpprobe.lab.scripted import (
     greeting,
     serve,
 )
+from smtpprobe.loading import decode
 from smtpprobe.probing import Begun, Decided, Ended, Progress, Resolved, collect
 from smtpprobe.turns import Turns
 from tests.loopback import MX, closed_port, until

@@ -9,7 +9,8 @@ import pytest
 
 from smtpprobe.checks import judge
 from smtpprobe.checks.kinds import Topic
-from smtpprobe.evidence import Evidence, Phase, decode, encode
+from smtpprobe.evidence import Evidence, Phase, encode
+from smtpprobe.loading import decode
 from smtpprobe.reference import identify
 from smtpprobe.render import renderer
 from smtpprobe.render.style import Style

@@ -4,7 +4,7 @@ A check is a function from evidence to findings, pure and without memory: the sa
 today or in a year, on this machine or on another. `CHECKS` lists them in report order; one topic a module, with the
 kinds of findings that it makes declared at its top. `judge` runs them.
 
-    >>> from smtpprobe.evidence import decode
+    >>> from smtpprobe.loading import decode
     >>> report = judge(decode(saved))                                   # doctest: +SKIP
     >>> report = judge(decode(saved), checks=(*CHECKS, check_of_mine))  # doctest: +SKIP
 

@@ -8,7 +8,8 @@ from typing import BinaryIO, Final
 import msgspec
 
 from smtpprobe.errors import EvidenceError
-from smtpprobe.evidence import Evidence, decode
+from smtpprobe.evidence import Evidence
+from smtpprobe.loading import decode
 
 MAX_BYTES: Final = 512 * 1024 * 1024
 """Of one file, which is read as a whole: some ten thousand targets."""

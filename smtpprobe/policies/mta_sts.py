@@ -17,6 +17,8 @@ from smtpprobe.evidence import LookupStatus, Policies
 from smtpprobe.names import is_hostname
 from smtpprobe.policies.txt import fields, misspelt, versioned
 
+POLICY_PATH: Final = "/.well-known/mta-sts.txt"
+"""RFC 8461 3.2."""
 MEDIA_TYPE: Final = "text/plain"
 """RFC 8461 3.2: the policy is served as ``text/plain``."""
 MAX_AGE_LIMIT_S: Final = 31_557_600

@@ -17,6 +17,7 @@ from zlib import crc32
 import msgspec
 
 from smtpprobe.evidence import Endpoint, Options, Target
+from smtpprobe.scan.loops import loop_factory, spare_the_collector
 from smtpprobe.scan.worker import Depth, Facts, Probed, Resolved, Worker
 
 _LENGTH: Final = struct.Struct(">I")
@@ -247,8 +248,6 @@ async def _serve() -> None:
 
 def main() -> None:
     """Be a job."""
-    from smtpprobe.scan.running import loop_factory, spare_the_collector
-
     spare_the_collector()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import sqlite3
@@ -27,6 +26,7 @@ from smtpprobe.scan.estimate import Estimate, estimate
 from smtpprobe.scan.guard import Guard
 from smtpprobe.scan.joining import Joiner
 from smtpprobe.scan.journal import Journal
+from smtpprobe.scan.loops import loop_factory, spare_the_collector
 from smtpprobe.scan.pace import Limits
 from smtpprobe.scan.reading import MAX_SHOWN, Bad, read_entries
 from smtpprobe.scan.results import JOURNAL_ENDING
@@ -42,9 +42,6 @@ BATCH: Final = 1_000
 
 FILES_BESIDE: Final = QUESTIONS_AT_ONCE + 64
 """File descriptors that are needed for other things than connections: each open question of the usual stub has one."""
-
-GC_THRESHOLD: Final = 200_000
-"""Objects between two looks for cycles: a scan makes very many objects, and hardly any cycle."""
 
 TICK_S: Final = 0.5
 """How often it is told how far the scan has come."""
@@ -441,21 +438,6 @@ def target_key(target: Target) -> str:
     """By which two targets are told to mean the same."""
     where = target.address if target.address is not None else target.name
     return f"{target.kind.value[0]} {where} {target.port or ''} {target.role or ''}"
-
-
-def spare_the_collector() -> None:
-    """Look for cycles seldom, and never among what is there already."""
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, where that is installed; None: asyncio's own."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop  # type: ignore[no-any-return, unused-ignore]
 
 
 def fit_to_descriptors(limits: Limits) -> tuple[Limits, int | None]:

@@ -27,7 +27,8 @@ from smtpprobe.scan.guard import Guard
 from smtpprobe.scan.joining import Joiner, Memory
 from smtpprobe.scan.journal import Became
 from smtpprobe.scan.lease import Terms
-from smtpprobe.scan.running import GC_THRESHOLD, Taken, loop_factory
+from smtpprobe.scan.loops import GC_THRESHOLD, loop_factory
+from smtpprobe.scan.running import Taken
 from smtpprobe.scan.shuffling import unsqueeze
 from smtpprobe.scan.store import Store
 from smtpprobe.scan.worker import Depth, Worker

@@ -10,7 +10,8 @@ import pytest
 from smtpprobe import texts
 from smtpprobe.checks import CHECKS, KINDS, judge
 from smtpprobe.checks.kinds import Topic, kind
-from smtpprobe.evidence import Evidence, FailureKind, Phase, Reply, decode, encode
+from smtpprobe.evidence import Evidence, FailureKind, Phase, Reply, encode
+from smtpprobe.loading import decode
 from smtpprobe.reference.model import Actor
 from smtpprobe.report import Outcome, Severity, Where, outcome
 from tests.checks.evidence_builder import dead, endpoint, evidence, found, healthy, ids, said, talk

@@ -18,8 +18,9 @@ import pytest
 
 from smtpprobe.cli import expected, main
 from smtpprobe.cli.background import TURN_S, Probes, stopping
-from smtpprobe.evidence import Family, Options, PortSpec, Role, TlsMode, decode
+from smtpprobe.evidence import Family, Options, PortSpec, Role, TlsMode
 from smtpprobe.lab.scripted import Hold, Stall, greeting, serve
+from smtpprobe.loading import decode
 from tests.cli.small_world import BUSY, HEALTHY, REFUSING, SmallWorld, small_world
 from tests.cli.test_main import HEAVY
 

@@ -13,8 +13,9 @@ import pytest
 
 from smtpprobe.cli import main
 from smtpprobe.difference import Differences
-from smtpprobe.evidence import Evidence, Phase, decode, encode
+from smtpprobe.evidence import Evidence, Phase, encode
 from smtpprobe.lab.scripted import Script, Stall, greeting, serve
+from smtpprobe.loading import decode
 from smtpprobe.render import FORMATS
 from tests.checks.evidence_builder import EHLO, GREETING, endpoint, evidence, healthy, said, talk
 from tests.cli.small_world import BUSY, small_world

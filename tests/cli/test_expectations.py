@@ -14,8 +14,8 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from smtpprobe.cli import main
-from smtpprobe.evidence import decode
 from smtpprobe.lab.scripted import Script, greeting, serve
+from smtpprobe.loading import decode
 from smtpprobe.render import FORMATS
 from tests.cli.small_world import HEALTHY, REFUSING, SmallWorld, small_world
 from tests.expectations.test_reading import FULL

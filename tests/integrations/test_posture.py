@@ -18,10 +18,11 @@ import pytest
 from smtpprobe.checks import judge
 from smtpprobe.cli import main
 from smtpprobe.errors import MissingExtraError
-from smtpprobe.evidence import DmarcRecord, Options, Posture, SpfRecord, decode, encode
+from smtpprobe.evidence import DmarcRecord, Options, Posture, SpfRecord, encode
 from smtpprobe.integrations import posture
 from smtpprobe.lab.certificates import CertificateKind, make_identity, server_context, trusted_root
 from smtpprobe.lab.dns import SILENT, DnsServer
+from smtpprobe.loading import decode
 from smtpprobe.probing import collect
 from smtpprobe.render import renderer
 from smtpprobe.render.style import Style

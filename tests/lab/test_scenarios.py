@@ -11,9 +11,10 @@ import pytest_asyncio
 
 from smtpprobe.checks import KINDS
 from smtpprobe.errors import OptionError
-from smtpprobe.evidence import MAX_REPLY_BYTES, FailureKind, Reply, Role, decode, encode
+from smtpprobe.evidence import MAX_REPLY_BYTES, FailureKind, Reply, Role, encode
 from smtpprobe.lab.scenarios import SCENARIOS, Scenario, choose
 from smtpprobe.lab.world import Place, World
+from smtpprobe.loading import decode
 from smtpprobe.probing import probe
 from smtpprobe.render import renderer
 from smtpprobe.render.style import Style

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpprobe.checks import judge
-from smtpprobe.evidence import Evidence, decode, encode
+from smtpprobe.evidence import Evidence, encode
+from smtpprobe.loading import decode
 from smtpprobe.render.json import Reports, WordedReport, ascii_json, render
 from smtpprobe.render.schema import schema_of
 from smtpprobe.render.style import Style

@@ -26,11 +26,11 @@ from smtpprobe.evidence import (
     Phase,
     Reply,
     TlsSession,
-    decode,
     encode,
 )
 from smtpprobe.lab.scenarios import SCENARIOS
 from smtpprobe.lab.world import Place, World
+from smtpprobe.loading import decode
 from smtpprobe.probing import collect
 from smtpprobe.scan.joining import endpoint_key, facts_of_address
 from smtpprobe.scan.session import LightSession, Times

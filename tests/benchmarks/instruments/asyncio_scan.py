@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from smtpprobe.cli import main
-from smtpprobe.scan import running
 
 if __name__ == "__main__":
-    running.loop_factory = lambda: None
+    sys.modules["uvloop"] = None  # type: ignore[assignment]  # as if it were not installed
     main()

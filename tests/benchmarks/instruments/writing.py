@@ -24,8 +24,9 @@ from smtpprobe.evidence import Options, Role, Target
 from smtpprobe.probing import runtime
 from smtpprobe.scan.joining import Joiner, facts_of_address
 from smtpprobe.scan.journal import Journal
+from smtpprobe.scan.loops import spare_the_collector
 from smtpprobe.scan.results import Session
-from smtpprobe.scan.running import spare_the_collector, target_key
+from smtpprobe.scan.running import target_key
 from smtpprobe.scan.sinks import Lines
 from smtpprobe.scan.worker import Depth, Probed, Worker, probed
 from smtpprobe.targets import parse_target

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from smtpprobe.errors import EvidenceError
-from smtpprobe.evidence import decode, encode
+from smtpprobe.evidence import encode
+from smtpprobe.loading import decode
 from tests.render import reports
 from tests.test_recorded_evidence import recorded
 

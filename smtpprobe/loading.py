@@ -1,6 +1,6 @@
-"""What evidence that is read must hold beside the form of each value, so that whoever judges it can rely on it.
+"""Evidence that was saved is read, so that whoever judges it can rely on it.
 
-A file may come from anywhere, and may have been edited by hand.
+A file may come from anywhere, and may have been edited by hand: each value must have its form, and they must agree.
 """
 
 from __future__ import annotations
@@ -9,15 +9,31 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
-from smtpprobe.evidence import Asked, Conversation, Evidence, TlsSession
+import msgspec
+
+from smtpprobe.errors import EvidenceError
+from smtpprobe.evidence import SCHEMA, Asked, Conversation, Evidence, TlsSession
 
 
-def contradiction(evidence: Evidence) -> str | None:
-    """Say what is no address or date, or refers to something that is not there, and where; None if all is well."""
-    return next(_contradictions(evidence), None)
+def decode(data: bytes | str) -> Evidence:
+    """Read evidence that `encode` wrote.
+
+    Raises:
+        EvidenceError: it is not JSON, not evidence, of another schema version, or one part of it does not go with
+            another; the message names the place.
+    """
+    try:
+        evidence = msgspec.json.decode(data, type=Evidence)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise EvidenceError(f"not evidence of the form {SCHEMA}: {error}") from error
+    wrong = next(_contradictions(evidence), None)
+    if wrong is not None:
+        raise EvidenceError(f"not evidence of the form {SCHEMA}: {wrong}")
+    return evidence
 
 
 def _contradictions(evidence: Evidence) -> Iterator[str]:
+    """Say what is no address or date, or refers to something that is not there, and where."""
     for place, text in _addresses(evidence):
         if not _is_address(text):
             yield f"{text!r} is no IP address - at `$.{place}`"
