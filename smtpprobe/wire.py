@@ -21,6 +21,7 @@ A peer that sends without end is cut off at `MAX_REPLY_BYTES`. A `Secret` goes o
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
@@ -175,6 +176,9 @@ class Wire(SMTPProtocol):
         except OSError as error:
             if error.errno is not None:  # asyncio's own TimeoutError has none
                 kind, detail = explain_os_error(error, self.endpoint.address)
+            if error.errno == errno.ECONNRESET:
+                self._stood_for_a_moment(detail)
+                return None
         except asyncio.CancelledError:
             self._fail_connect(FailureKind.INTERRUPTED, "")
             raise
@@ -187,6 +191,18 @@ class Wire(SMTPProtocol):
         self.connected_s, self._heard_s = await self._opening.stand()
         await self._loop.create_connection(lambda: self, sock=self._opening.socket)
 
+    def _stood_for_a_moment(self, detail: str) -> None:
+        """A connection came about and was cut before anybody looked: of one that does not, systems say that it was
+        refused."""
+        self.connected_s = self._clock()
+        self._end_by_peer(FailureKind.RESET, detail)
+        self._tell_connected()
+
+    def _tell_connected(self) -> None:
+        go_on, self._on_connected = self._on_connected, None  # a cycle less for the garbage collector
+        if go_on is not None:
+            go_on()
+
     def hang_up(self) -> None:
         """Close the connection, without waiting for the peer; may be called at any time, also again."""
         if self.closed_s is not None:
@@ -196,6 +212,8 @@ class Wire(SMTPProtocol):
             self._timer.cancel()
             self._timer = None
         transport = cast("asyncio.Transport | None", self.transport)
+        if transport is None and self._opening is not None:
+            self._opening.close()
         if transport is None or transport.is_closing():
             return
         if self._layer is not None and self._over_ssl and self._end is None:
@@ -320,9 +338,7 @@ class Wire(SMTPProtocol):
         if self.connected_s is None:
             self.connected_s = self._clock()
         self.local_address = str(transport.get_extra_info("sockname")[0])
-        go_on, self._on_connected = self._on_connected, None  # a cycle less for the garbage collector
-        if go_on is not None:
-            go_on()
+        self._tell_connected()
 
     def data_received(self, data: bytes) -> None:
         if self._end is not None or self.closed_s is not None:
@@ -554,8 +570,6 @@ class Wire(SMTPProtocol):
         self._then = self._then_secure = self.connected_s = None
         self.failure = Failure(phase=Phase.CONNECT, kind=kind, detail=detail)
         self.hang_up()
-        if self._opening is not None and self.transport is None:
-            self._opening.close()
         return self.failure
 
     # --- time -------------------------------------------------------------------------------------------------------

@@ -126,6 +126,25 @@ async def test_a_closed_port_refuses() -> None:
     assert not wire.is_open
 
 
+async def test_a_connection_that_is_cut_before_anybody_looks_has_stood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it is told as the end of the attempt or of the connection is a matter of microseconds."""
+
+    async def cut(*_: object) -> None:
+        raise ConnectionResetError(errno.ECONNRESET, "cut")
+
+    told: list[str] = []
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", cut)
+    async with ScriptedServer((b"220 ready\r\n",)) as server:
+        wire = Wire(endpoint(server), clock=clock(), deadline_s=60.0, on_connected=lambda: told.append("connected"))
+        assert await wire.connect(LONG_S) is None
+        assert told == ["connected"]
+        failed(await wire.greeting(LONG_S), Phase.GREETING, FailureKind.RESET)
+    assert wire.connected_s is not None
+    assert wire.is_closed_by_peer
+    wire.hang_up()
+    await wire.wait_closed()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a full queue of connections is silent on Linux")
 @pytest.mark.parametrize(
     ("timeout_s", "deadline_s", "kind"),
