@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+# pytest parses our modules, as we have a plugin, and two threads of Python 3.11 cannot parse at once: so what a probe
+# imports in threads is imported before.
+import smtpprobe.certificates
+import smtpprobe.stub  # noqa: F401
+
 pytest_plugins = ["pytester"]  # runs the suites that try our own plugin
 
 

@@ -352,6 +352,9 @@ def _collected(target: Target, options: Options) -> Evidence:
     """Probe, also where an event loop is running already."""
     import asyncio
 
+    # pytest parses the modules of a package that has a plugin, and two threads of Python 3.11 cannot parse at once: so
+    # what a probe would import in threads is imported before.
+    from smtpprobe import certificates, stub  # noqa: F401
     from smtpprobe.probing import collect
 
     try:

@@ -286,3 +286,26 @@ def test_what_a_server_says_cannot_act_on_the_terminal(smtp_health: SmtpHealth) 
         health = smtp_health(servers.target("rude"), resolver=servers.dns.resolver)
     assert not health.ok
     assert "\x1b" not in str(health) + repr(health)
+
+
+def test_nothing_of_ours_is_imported_by_a_thread_of_a_probe() -> None:
+    """pytest parses what it imports of us, and two threads of Python 3.11 cannot parse at once."""
+    code = """if True:
+        import sys
+        from smtpprobe import probing
+        from smtpprobe.evidence import Options
+        from smtpprobe.integrations import pytest_plugin
+        from smtpprobe.targets import parse_target
+
+        async def collect(target, options):
+            print(sorted({"smtpprobe.certificates", "smtpprobe.stub"} - sys.modules.keys()))
+            raise LookupError
+
+        probing.collect = collect
+        try:
+            pytest_plugin._collected(parse_target("example.org"), Options())
+        except LookupError:
+            print("asked")
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[]\nasked\n", "")
