@@ -14,7 +14,7 @@ import select
 import socket
 from _socket import SocketType as Socket  # without the layers for files, timeouts and names
 from collections import deque
-from errno import EINPROGRESS
+from errno import ECONNRESET, EINPROGRESS
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, MSG_PEEK, SOCK_STREAM, TCP_NODELAY
 from typing import Final, Protocol
 
@@ -149,7 +149,8 @@ class Sockets:
                 connection.socket.recv(1, MSG_PEEK)
             except OSError as error:
                 connection.lose(error)
-                return
+                if error.errno != ECONNRESET:  # by which one that had stood was cut; one that had not is refused
+                    return
         connection.is_made = True
         connection.talker.connection_made(connection)
         if events != EPOLLOUT:
@@ -268,8 +269,14 @@ class Transports:
 
         def attempted(_: object) -> None:
             del self._connecting[talker]
-            if not teller.is_made:
-                talker.not_connected(OSError() if attempt.cancelled() else attempt.result() or OSError())
+            if teller.is_made:
+                return
+            error = OSError() if attempt.cancelled() else attempt.result() or OSError()
+            if error.errno == ECONNRESET:
+                talker.connection_made(_Cut())
+                talker.connection_lost(error)
+            else:
+                talker.not_connected(error)
 
         attempt.add_done_callback(attempted)  # which is called even if it was given up before it began
 
@@ -291,6 +298,21 @@ class Transports:
         await asyncio.gather(*self._connecting.values(), return_exceptions=True)
         for _ in range(_TURNS_TO_TELL):
             await asyncio.sleep(0)
+
+
+class _Cut(asyncio.Transport):
+    """What is left of a connection that was cut before there was a transport for it."""
+
+    def write(self, data: object) -> None:
+        """Send nothing."""
+
+    def is_closing(self) -> bool:
+        return True
+
+    def abort(self) -> None:
+        """It is closed."""
+
+    close = abort
 
 
 class _Teller(asyncio.Protocol):

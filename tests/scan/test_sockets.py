@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import select
 import socket
@@ -169,6 +170,35 @@ async def test_what_was_said_before_a_reset_is_heard_although_nobody_looked_befo
     await connector.close()
     assert (talker.told, talker.data) == (["made", "lost"], b"554 no\r\n")
     assert isinstance(talker.error, ConnectionResetError)
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll here")
+async def test_a_connection_that_is_reset_before_anybody_looks_had_stood(listening: socket.socket) -> None:
+    connector = Sockets()
+    talker = Talker()
+    connector.connect(talker, *listening.getsockname())
+    listening.setblocking(True)
+    other, _ = listening.accept()
+    other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    other.close()
+    await until(lambda: talker.is_over)
+    await connector.close()
+    assert (talker.told, isinstance(talker.error, ConnectionResetError)) == (["made", "lost"], True)
+
+
+async def test_so_it_had_if_the_event_loop_tells_it_as_an_attempt_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def cut(*_: object) -> None:
+        raise ConnectionResetError(errno.ECONNRESET, "cut")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", cut)
+    connector = Transports()
+    talker = Talker()
+    connector.connect(talker, "127.0.0.1", 25)
+    await until(lambda: talker.is_over)
+    await connector.close()
+    assert (talker.told, isinstance(talker.error, ConnectionResetError)) == (["made", "lost"], True)
+    assert talker.transport is not None
+    assert talker.transport.is_closing()
 
 
 @pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll here")
