@@ -49,12 +49,12 @@ from smtpprobe.opening import Openings
 from smtpprobe.published import Published
 from smtpprobe.resolution import Resolver
 from smtpprobe.targets import parse_target
+from smtpprobe.turns import Turns
 
 if TYPE_CHECKING:
     from smtpprobe.certificates import Roots
     from smtpprobe.report import Report
     from smtpprobe.trials import Trials
-    from smtpprobe.turns import Turns
 
 REVERSE_GRACE_S: Final = 2.0
 """How long reverse names are still waited for once all conversations are over: they are worth a note, not a wait."""
@@ -193,7 +193,7 @@ class _Probing:
         self._all_decided = asyncio.Event()
         self._reverse: dict[str, Reverse] = {}
         self._slots = asyncio.Semaphore(options.concurrency)
-        self._turns: dict[tuple[str, int], asyncio.Lock] = {}
+        self._turns = Turns()
         self._turns_of_all = turns
         self._certificates: dict[str, Certificate] = {}
         self._trust: dict[tuple[tuple[bytes, ...], str | None], Trust | None] = {}
@@ -238,9 +238,8 @@ class _Probing:
     # --- one endpoint ---
 
     async def _talk(self, index: int, endpoint: Endpoint) -> None:
-        turn = self._turns.setdefault((endpoint.address, endpoint.port), asyncio.Lock())
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(turn)
+            await stack.enter_async_context(self._turns.at(endpoint))
             if self._turns_of_all is not None:
                 patience_s = self._options.deadline_s / PARTS_OF_DEADLINE
                 await stack.enter_async_context(self._turns_of_all.at(endpoint, patience_s=patience_s))
