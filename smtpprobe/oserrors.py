@@ -43,6 +43,12 @@ def explain_os_error(error: OSError, address: str) -> tuple[FailureKind, str]:
     return kind, f"{name}: {os.strerror(error.errno)}" if name else str(error)
 
 
+def has_stood(error: OSError) -> bool:
+    """Tell whether a connection that could not be made had come about and was cut before anybody looked: of one that
+    does not come about, systems say that it was refused."""
+    return error.errno == errno.ECONNRESET
+
+
 def has_route(address: str) -> bool:
     """Tell whether this machine has any way to an address.
 

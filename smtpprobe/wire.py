@@ -21,7 +21,6 @@ A peer that sends without end is cut off at `MAX_REPLY_BYTES`. A `Secret` goes o
 from __future__ import annotations
 
 import asyncio
-import errno
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
@@ -44,7 +43,7 @@ from smtpprobe.evidence import (
     Unsolicited,
 )
 from smtpprobe.opening import Opening
-from smtpprobe.oserrors import explain_os_error
+from smtpprobe.oserrors import explain_os_error, has_stood
 from smtpprobe.replies import parse_regular, parse_reply, reply_end
 
 MAX_HEAD_BYTES: Final = 1024
@@ -176,7 +175,7 @@ class Wire(SMTPProtocol):
         except OSError as error:
             if error.errno is not None:  # asyncio's own TimeoutError has none
                 kind, detail = explain_os_error(error, self.endpoint.address)
-            if error.errno == errno.ECONNRESET:
+            if has_stood(error):
                 self._stood_for_a_moment(detail)
                 return None
         except asyncio.CancelledError:
@@ -192,8 +191,7 @@ class Wire(SMTPProtocol):
         await self._loop.create_connection(lambda: self, sock=self._opening.socket)
 
     def _stood_for_a_moment(self, detail: str) -> None:
-        """A connection came about and was cut before anybody looked: of one that does not, systems say that it was
-        refused."""
+        """Tell of a connection that was cut before anybody looked."""
         self.connected_s = self._clock()
         self._end_by_peer(FailureKind.RESET, detail)
         self._tell_connected()

@@ -14,9 +14,11 @@ import select
 import socket
 from _socket import SocketType as Socket  # without the layers for files, timeouts and names
 from collections import deque
-from errno import ECONNRESET, EINPROGRESS
+from errno import EINPROGRESS
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, MSG_PEEK, SOCK_STREAM, TCP_NODELAY
 from typing import Final, Protocol
+
+from smtpprobe.oserrors import has_stood
 
 _EVENTS_AT_ONCE: Final = 1024
 _READ_BYTES: Final = 16 * 1024
@@ -149,7 +151,7 @@ class Sockets:
                 connection.socket.recv(1, MSG_PEEK)
             except OSError as error:
                 connection.lose(error)
-                if error.errno != ECONNRESET:  # by which one that had stood was cut; one that had not is refused
+                if not has_stood(error):
                     return
         connection.is_made = True
         connection.talker.connection_made(connection)
@@ -272,7 +274,7 @@ class Transports:
             if teller.is_made:
                 return
             error = OSError() if attempt.cancelled() else attempt.result() or OSError()
-            if error.errno == ECONNRESET:
+            if has_stood(error):
                 talker.connection_made(_Cut())
                 talker.connection_lost(error)
             else:

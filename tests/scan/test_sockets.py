@@ -76,6 +76,12 @@ async def listening() -> AsyncIterator[socket.socket]:
         yield server
 
 
+def reset(other: socket.socket) -> None:
+    """Close it with RST."""
+    other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    other.close()
+
+
 async def connected(connector: Connector, listening: socket.socket, talker: Talker) -> socket.socket:
     """The server's side."""
     connector.connect(talker, *listening.getsockname())
@@ -150,40 +156,27 @@ async def test_an_address_that_cannot_be_is_told_too(connector: Connector) -> No
 async def test_a_reset_is_told_with_its_reason(connector: Connector, listening: socket.socket) -> None:
     talker = Talker()
     other = await connected(connector, listening, talker)
-    other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    other.close()
+    reset(other)
     await until(lambda: talker.is_over)
     assert (talker.told, isinstance(talker.error, ConnectionResetError)) == (["made", "lost"], True)
 
 
 @pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll here")
-async def test_what_was_said_before_a_reset_is_heard_although_nobody_looked_before(listening: socket.socket) -> None:
+@pytest.mark.parametrize("said", [b"554 no\r\n", b""])
+async def test_a_connection_that_is_reset_before_anybody_looks_had_stood_and_what_was_said_is_heard(
+    listening: socket.socket, said: bytes
+) -> None:
     connector = Sockets()
     talker = Talker()
     connector.connect(talker, *listening.getsockname())
     listening.setblocking(True)
     other, _ = listening.accept()
-    other.sendall(b"554 no\r\n")
-    other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    other.close()
+    other.sendall(said)
+    reset(other)
     await until(lambda: talker.is_over)
     await connector.close()
-    assert (talker.told, talker.data) == (["made", "lost"], b"554 no\r\n")
+    assert (talker.told, talker.data) == (["made", "lost"], said)
     assert isinstance(talker.error, ConnectionResetError)
-
-
-@pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll here")
-async def test_a_connection_that_is_reset_before_anybody_looks_had_stood(listening: socket.socket) -> None:
-    connector = Sockets()
-    talker = Talker()
-    connector.connect(talker, *listening.getsockname())
-    listening.setblocking(True)
-    other, _ = listening.accept()
-    other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    other.close()
-    await until(lambda: talker.is_over)
-    await connector.close()
-    assert (talker.told, isinstance(talker.error, ConnectionResetError)) == (["made", "lost"], True)
 
 
 async def test_so_it_had_if_the_event_loop_tells_it_as_an_attempt_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,8 +207,7 @@ async def test_what_has_failed_is_gone_without_anybody_looking_for_garbage(liste
     connector = Sockets()
     talkers = [Forgetful(), Forgetful()]
     other = await connected(connector, listening, talkers[0])
-    other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    other.close()
+    reset(other)
     address, port = listening.getsockname()
     listening.close()
     connector.connect(talkers[1], address, port)
