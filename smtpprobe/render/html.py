@@ -12,9 +12,9 @@ from typing import Final
 import msgspec
 
 from smtpprobe import __version__, texts
-from smtpprobe.errors import MissingExtraError
 from smtpprobe.evidence import Evidence
 from smtpprobe.render import Style, writing
+from smtpprobe.render.pages import environment
 from smtpprobe.render.transcript import ConversationView, DnsLine, Step, transcript
 from smtpprobe.render.view import FindingView, View, view
 from smtpprobe.render.words import cause_words, duration, label
@@ -73,24 +73,14 @@ def render(reports: Iterable[Report], style: Style) -> Iterator[str]:
     Raises:
         MissingExtraError: Jinja2 is not installed.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError as error:
-        raise MissingExtraError("the HTML format", "ci") from error
-    environment = Environment(
-        loader=PackageLoader("smtpprobe.render", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    pages = environment()
     language = style.language
-    environment.filters["duration"] = lambda seconds: duration(seconds, language)
-    environment.globals["label"] = lambda table, field, **params: label(language, table, field, **params)
-    environment.globals["way"] = lambda *phrases: writing.way(phrases, language)
-    environment.globals["named"] = lambda name, text="": writing.named(name, text, language)
-    environment.globals["cause"] = lambda words: cause_words(words, language)
-    page = environment.get_template("report.html.jinja")
+    pages.filters["duration"] = lambda seconds: duration(seconds, language)
+    pages.globals["label"] = lambda table, field, **params: label(language, table, field, **params)
+    pages.globals["way"] = lambda *phrases: writing.way(phrases, language)
+    pages.globals["named"] = lambda name, text="": writing.named(name, text, language)
+    pages.globals["cause"] = lambda words: cause_words(words, language)
+    page = pages.get_template("report.html.jinja")
     yield page.render(
         language=language,
         direction="rtl" if language.split("-")[0] in texts.RIGHT_TO_LEFT else "ltr",

@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from smtpprobe import __version__, texts
-from smtpprobe.errors import MissingExtraError
 from smtpprobe.render import writing
 from smtpprobe.render.layout import cut
 from smtpprobe.render.overview import PLAIN, Chart, Table, page
+from smtpprobe.render.pages import environment
 from smtpprobe.scan.overview import Overview
 
 if TYPE_CHECKING:
@@ -81,18 +81,7 @@ def template() -> Template:
     Raises:
         MissingExtraError: Jinja2 is not installed.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError as error:
-        raise MissingExtraError("the HTML format", "ci") from error
-    environment = Environment(
-        loader=PackageLoader("smtpprobe.render", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("overview.html.jinja")
+    return environment().get_template("overview.html.jinja")
 
 
 def draw(chart: Chart, language: str) -> Drawing:
